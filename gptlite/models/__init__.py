@@ -1,0 +1,1 @@
+"""Models: the GPT, how it generates, how it is stored."""

@@ -1,0 +1,36 @@
+"""The KV cache: keys and values of the past, so that each token is computed once."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gptlite.config import GPTConfig
+
+
+class KVCache:
+    """Room for the keys and values of B rows of up to T tokens, for all layers."""
+
+    def __init__(
+        self,
+        config: GPTConfig,
+        B: int,
+        T: int,
+        dtype: np.typing.DTypeLike = np.float32,
+    ) -> None:
+        shape = (config.n_layer, B, T, config.n_head, config.head_size)
+        self.keys, self.values = np.zeros(shape, dtype), np.zeros(shape, dtype)
+        self.used = 0  # positions that some row has filled
+
+    def append(
+        self, l: int, k: np.ndarray, v: np.ndarray, positions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Store k and v (B, T, H, D) at positions (B, T); all that layer `l` has.
+
+        The rows may be of different lengths. What lies beyond a row's own length is
+        stale, and hidden from its queries by their offset.
+        """
+        row = np.arange(len(positions))[:, None]
+        self.keys[l][row, positions] = k
+        self.values[l][row, positions] = v
+        self.used = max(self.used, int(positions.max()) + 1)
+        return self.keys[l][:, : self.used], self.values[l][:, : self.used]

@@ -1,0 +1,36 @@
+"""AdamW, clip factor included, in one pass over the four arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gptlite.ops.kernels.jit import kernel
+
+
+@kernel
+def _adamw(params, grads, m, v, lr, beta1, beta2, eps, decay, fix1, fix2, scale):  # type: ignore[no-untyped-def]
+    for i in range(params.size):
+        g = grads[i] * scale
+        m[i] = beta1 * m[i] + (np.float32(1) - beta1) * g
+        v[i] = beta2 * v[i] + (np.float32(1) - beta2) * g * g
+        step = m[i] * fix1 / (np.sqrt(v[i] * fix2) + eps)
+        params[i] -= lr * (step + decay * params[i])
+
+
+def adamw(
+    params: np.ndarray,
+    grads: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float,
+    step: int,
+    grad_scale: float,
+) -> None:
+    """One update in place; see the reference for the formula."""
+    fix1, fix2 = 1 / (1 - beta1**step), 1 / (1 - beta2**step)
+    numbers = (lr, beta1, beta2, eps, weight_decay, fix1, fix2, grad_scale)
+    _adamw(params, grads, m, v, *(np.float32(x) for x in numbers))

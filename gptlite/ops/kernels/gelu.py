@@ -1,0 +1,69 @@
+"""GELU, tanh form and exact form, in one pass over memory each."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from gptlite.ops.kernels.jit import kernel
+from gptlite.ops.kernels.vectormath import exp, tanh
+
+SQRT_2_OVER_PI = np.float32(math.sqrt(2 / math.pi))
+CUBIC = np.float32(0.044715)
+THREE_CUBIC = np.float32(3 * 0.044715)
+SQRT_HALF = np.float32(math.sqrt(0.5))
+DENSITY_AT_0 = np.float32(1 / math.sqrt(2 * math.pi))
+HALF, ONE = np.float32(0.5), np.float32(1)
+
+
+@kernel
+def _gelu_forward(out, inp):  # type: ignore[no-untyped-def]
+    for i in range(inp.size):
+        x = inp[i]
+        out[i] = HALF * x * (ONE + tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x)))
+
+
+@kernel
+def _gelu_backward(dinp, dout, inp):  # type: ignore[no-untyped-def]
+    for i in range(inp.size):
+        x = inp[i]
+        t = tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x))
+        inner = SQRT_2_OVER_PI * (ONE + THREE_CUBIC * x * x)
+        slope = HALF * (ONE + t) + HALF * x * (ONE - t * t) * inner
+        dinp[i] = dout[i] * slope
+
+
+@kernel
+def _gelu_exact_forward(out, inp):  # type: ignore[no-untyped-def]
+    for i in range(inp.size):
+        x = inp[i]
+        out[i] = HALF * x * (ONE + np.float32(math.erf(x * SQRT_HALF)))
+
+
+@kernel
+def _gelu_exact_backward(dinp, dout, inp):  # type: ignore[no-untyped-def]
+    for i in range(inp.size):
+        x = inp[i]
+        cdf = HALF * (ONE + np.float32(math.erf(x * SQRT_HALF)))
+        dinp[i] = dout[i] * (cdf + x * DENSITY_AT_0 * exp(-HALF * x * x))
+
+
+def gelu_forward(out: np.ndarray, inp: np.ndarray) -> None:
+    """GPT-2's GELU; see the reference for the formula."""
+    _gelu_forward(out.reshape(-1), inp.reshape(-1))
+
+
+def gelu_backward(dinp: np.ndarray, dout: np.ndarray, inp: np.ndarray) -> None:
+    """Overwrites dinp; dinp and dout may be the same array."""
+    _gelu_backward(dinp.reshape(-1), dout.reshape(-1), inp.reshape(-1))
+
+
+def gelu_exact_forward(out: np.ndarray, inp: np.ndarray) -> None:
+    """`out = x · Φ(x)`."""
+    _gelu_exact_forward(out.reshape(-1), inp.reshape(-1))
+
+
+def gelu_exact_backward(dinp: np.ndarray, dout: np.ndarray, inp: np.ndarray) -> None:
+    """Overwrites dinp; dinp and dout may be the same array."""
+    _gelu_exact_backward(dinp.reshape(-1), dout.reshape(-1), inp.reshape(-1))

@@ -1,0 +1,140 @@
+"""Layer normalisation, alone or fused with the residual addition before it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gptlite.ops.kernels.jit import OPTIONS, kernel
+from numba import njit
+
+EPSILON = np.float32(1e-5)
+ABSENT = np.zeros(0, np.float32)  # a bias, or a frozen weight's gradient
+
+
+@njit(inline="always", **OPTIONS)
+def _normalise(out, x, weight, bias):  # type: ignore[no-untyped-def]
+    """One row: returns its mean and reciprocal standard deviation."""
+    C = x.size
+    total = np.float32(0)
+    for i in range(C):
+        total += x[i]
+    mean = total / np.float32(C)
+    square = np.float32(0)
+    for i in range(C):
+        square += (x[i] - mean) * (x[i] - mean)
+    rstd = np.float32(1) / np.sqrt(square / np.float32(C) + EPSILON)
+    for i in range(C):
+        out[i] = (x[i] - mean) * rstd * weight[i]
+    for i in range(bias.size):
+        out[i] += bias[i]
+    return mean, rstd
+
+
+@kernel
+def _layernorm_forward(out, mean, rstd, inp, weight, bias):  # type: ignore[no-untyped-def]
+    for n in range(inp.shape[0]):
+        mean[n], rstd[n] = _normalise(out[n], inp[n], weight, bias)
+
+
+@kernel
+def _residual_layernorm_forward(  # type: ignore[no-untyped-def]
+    residual_out, out, mean, rstd, residual, branch, weight, bias
+):
+    N, C = residual.shape
+    for n in range(N):
+        for i in range(C):
+            residual_out[n, i] = residual[n, i] + branch[n, i]
+        mean[n], rstd[n] = _normalise(out[n], residual_out[n], weight, bias)
+
+
+@kernel
+def _layernorm_backward(dinp, dweight, dbias, dout, inp, weight, mean, rstd):  # type: ignore[no-untyped-def]
+    N, C = inp.shape
+    for n in range(N):
+        x, dy, dx, m, r = inp[n], dout[n], dinp[n], mean[n], rstd[n]
+        sum_d, sum_dn = np.float32(0), np.float32(0)
+        for i in range(C):
+            d = dy[i] * weight[i]
+            sum_d += d
+            sum_dn += d * (x[i] - m) * r
+        mean_d, mean_dn = sum_d / np.float32(C), sum_dn / np.float32(C)
+        for i in range(C):
+            normed = (x[i] - m) * r
+            # straight through, through the mean, through the variance
+            dx[i] += r * (dy[i] * weight[i] - mean_d - normed * mean_dn)
+        for i in range(dweight.size):
+            dweight[i] += dy[i] * (x[i] - m) * r
+        for i in range(dbias.size):
+            dbias[i] += dy[i]
+
+
+def layernorm_forward(
+    out: np.ndarray,
+    mean: np.ndarray,
+    rstd: np.ndarray,
+    inp: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+) -> None:
+    """Normalise each row; see the reference for the formula and shapes."""
+    rows = (-1, inp.shape[-1])
+    _layernorm_forward(
+        out.reshape(rows),
+        mean.reshape(-1),
+        rstd.reshape(-1),
+        inp.reshape(rows),
+        weight,
+        ABSENT if bias is None else bias,
+    )
+
+
+def layernorm_backward(
+    dinp: np.ndarray,
+    dweight: np.ndarray | None,
+    dbias: np.ndarray | None,
+    dout: np.ndarray,
+    inp: np.ndarray,
+    weight: np.ndarray,
+    mean: np.ndarray,
+    rstd: np.ndarray,
+) -> None:
+    """Adds into dinp, dweight and dbias (`None`: frozen, skipped)."""
+    rows = (-1, inp.shape[-1])
+    _layernorm_backward(
+        dinp.reshape(rows),
+        ABSENT if dweight is None else dweight,
+        ABSENT if dbias is None else dbias,
+        dout.reshape(rows),
+        inp.reshape(rows),
+        weight,
+        mean.reshape(-1),
+        rstd.reshape(-1),
+    )
+
+
+def residual_layernorm_forward(
+    residual_out: np.ndarray,
+    out: np.ndarray,
+    mean: np.ndarray,
+    rstd: np.ndarray,
+    residual: np.ndarray,
+    branch: np.ndarray,
+    weight: np.ndarray,
+    bias: np.ndarray | None,
+) -> None:
+    """Add the branch to the residual stream and normalise, in one pass."""
+    rows = (-1, residual.shape[-1])
+    _residual_layernorm_forward(
+        residual_out.reshape(rows),
+        out.reshape(rows),
+        mean.reshape(-1),
+        rstd.reshape(-1),
+        residual.reshape(rows),
+        branch.reshape(rows),
+        weight,
+        ABSENT if bias is None else bias,
+    )
+
+
+# See the reference: the sum hands its gradient on unchanged.
+residual_layernorm_backward = layernorm_backward

@@ -1,0 +1,1 @@
+"""Workers that stand for GPUs, and what they say to one another."""

@@ -1,0 +1,103 @@
+"""A pool of data-parallel workers: threads that stand for GPUs.
+
+Every worker runs the same function on its own slice of the batch, with serial
+kernels and a single-threaded BLAS. All operations, not only products, then use all
+cores, with three synchronisations a step.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from threading import BrokenBarrierError
+from types import TracebackType
+from typing import Any, TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from gptlite.config import POOLS
+from gptlite.errors import ConfigError
+from gptlite.parallel.communicator import Meeting, SharedMemory
+
+Result = TypeVar("Result")
+
+
+def available_cores() -> int:
+    """Cores that this process may use (all, where the system does not say)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+class WorkerPool:
+    """`n` workers; `run(function)` calls `function(comm)` on each of them.
+
+    `backend="threads"` runs them at the same time, `"sequential"` one after
+    another, with the same result to the last bit: for debugging, and for more
+    workers than cores. While the pool is open, BLAS uses one thread a worker.
+
+    >>> import numpy as np
+    >>> with WorkerPool(3) as pool:
+    ...     pool.run(lambda comm: comm.all_reduce(np.array([comm.rank])).item())
+    [3, 3, 3]
+    """
+
+    def __init__(self, n: int, backend: str = "threads") -> None:
+        if n < 1:
+            raise ConfigError(
+                f"wanted at least 1 worker, got {n}; "
+                f"this machine has {available_cores()} cores"
+            )
+        if backend not in POOLS:
+            raise ConfigError(f"wanted a pool among {POOLS}, got {backend!r}")
+        self.size, self.backend = n, backend
+        self._meeting = Meeting(n, one_at_a_time=backend == "sequential")
+        self._threads = ThreadPoolExecutor(n, thread_name_prefix="gptlite-worker")
+        self._blas_limit = threadpool_limits(1, user_api="blas")
+
+    def run(self, function: Callable[[SharedMemory], Result]) -> list[Result]:
+        """Call `function(comm)` on every worker; the results in order of rank.
+
+        An error in one worker releases the others and is raised here.
+        """
+        futures = [
+            self._threads.submit(self._work, function, rank)
+            for rank in range(self.size)
+        ]
+        wait(futures)
+        errors = [e for e in (future.exception() for future in futures) if e]
+        if errors:
+            self._meeting.barrier.reset()
+            first = [e for e in errors if not isinstance(e, BrokenBarrierError)]
+            raise (first or errors)[0]
+        return [future.result() for future in futures]
+
+    def _work(self, function: Callable[[SharedMemory], Result], rank: int) -> Result:
+        turn = self._meeting.turn
+        if turn:
+            turn.acquire()
+        try:
+            return function(SharedMemory(rank, self.size, self._meeting))
+        except BaseException:
+            self._meeting.barrier.abort()
+            raise
+        finally:
+            if turn:
+                turn.release()
+
+    def close(self) -> None:
+        """End the threads and give BLAS its threads back."""
+        self._threads.shutdown()
+        self._blas_limit.restore_original_limits()
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> Any:
+        self.close()

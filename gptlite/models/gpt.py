@@ -14,7 +14,7 @@ import numpy as np
 
 from gptlite.arena import Arena, Block
 from gptlite.config import GPTConfig
-from gptlite.models.batch import Batch
+from gptlite.batch import Batch
 from gptlite.models.cache import KVCache
 from gptlite.ops import kernels
 

@@ -24,14 +24,16 @@ def _gelu_forward(out, inp):  # type: ignore[no-untyped-def]
         out[i] = HALF * x * (ONE + tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x)))
 
 
+# Backward works in place: two names for the same memory would make LLVM's check for
+# overlap fail at run time, and the loop fall back from vectors to single numbers.
 @kernel
-def _gelu_backward(dinp, dout, inp):  # type: ignore[no-untyped-def]
+def _gelu_backward(grad, inp):  # type: ignore[no-untyped-def]
     for i in range(inp.size):
         x = inp[i]
         t = tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x))
         inner = SQRT_2_OVER_PI * (ONE + THREE_CUBIC * x * x)
         slope = HALF * (ONE + t) + HALF * x * (ONE - t * t) * inner
-        dinp[i] = dout[i] * slope
+        grad[i] *= slope
 
 
 @kernel
@@ -42,11 +44,11 @@ def _gelu_exact_forward(out, inp):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _gelu_exact_backward(dinp, dout, inp):  # type: ignore[no-untyped-def]
+def _gelu_exact_backward(grad, inp):  # type: ignore[no-untyped-def]
     for i in range(inp.size):
         x = inp[i]
         cdf = HALF * (ONE + np.float32(math.erf(x * SQRT_HALF)))
-        dinp[i] = dout[i] * (cdf + x * DENSITY_AT_0 * exp(-HALF * x * x))
+        grad[i] *= cdf + x * DENSITY_AT_0 * exp(-HALF * x * x)
 
 
 def gelu_forward(out: np.ndarray, inp: np.ndarray) -> None:
@@ -56,7 +58,9 @@ def gelu_forward(out: np.ndarray, inp: np.ndarray) -> None:
 
 def gelu_backward(dinp: np.ndarray, dout: np.ndarray, inp: np.ndarray) -> None:
     """Overwrites dinp; dinp and dout may be the same array."""
-    _gelu_backward(dinp.reshape(-1), dout.reshape(-1), inp.reshape(-1))
+    if dinp is not dout:
+        dinp[...] = dout
+    _gelu_backward(dinp.reshape(-1), inp.reshape(-1))
 
 
 def gelu_exact_forward(out: np.ndarray, inp: np.ndarray) -> None:
@@ -66,4 +70,6 @@ def gelu_exact_forward(out: np.ndarray, inp: np.ndarray) -> None:
 
 def gelu_exact_backward(dinp: np.ndarray, dout: np.ndarray, inp: np.ndarray) -> None:
     """Overwrites dinp; dinp and dout may be the same array."""
-    _gelu_exact_backward(dinp.reshape(-1), dout.reshape(-1), inp.reshape(-1))
+    if dinp is not dout:
+        dinp[...] = dout
+    _gelu_exact_backward(dinp.reshape(-1), inp.reshape(-1))

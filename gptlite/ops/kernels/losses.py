@@ -10,50 +10,50 @@ from gptlite.ops.kernels.vectormath import exp
 
 
 @njit(inline="always", **OPTIONS)
-def _log_normaliser(row):  # type: ignore[no-untyped-def]
-    """The row's largest logit and the sum of exp(logit − largest)."""
+def _largest(row):  # type: ignore[no-untyped-def]
     top = row[0]
     for i in range(row.size):
-        top = row[i] if row[i] > top else top
-    total = np.float32(0)
-    for i in range(row.size):
-        total += exp(row[i] - top)
-    return top, total
+        top = top if row[i] <= top else row[i]  # a NaN stays
+    return top
 
 
 @kernel
 def _cross_entropy_forward(losses, logits, targets, mask):  # type: ignore[no-untyped-def]
-    for n in range(logits.shape[0]):
+    N, V = logits.shape
+    for n in range(N):
         losses[n] = np.float32(0)
         if mask[n]:
-            top, total = _log_normaliser(logits[n])
-            losses[n] = np.log(total) - (logits[n, targets[n]] - top)
+            row = logits[n]
+            top = _largest(row)
+            total = np.float32(0)
+            for i in range(V):
+                total += exp(row[i] - top)
+            losses[n] = np.log(total) - (row[targets[n]] - top)
 
 
 @kernel
-def _cross_entropy_forward_backward(losses, dlogits, logits, targets, mask):  # type: ignore[no-untyped-def]
+def _cross_entropy_in_place(losses, logits, targets, mask):  # type: ignore[no-untyped-def]
+    """The logits become their own gradient, row by row."""
     N, V = logits.shape
     for n in range(N):
-        row, drow = logits[n], dlogits[n]
+        row = logits[n]
         if not mask[n]:
             losses[n] = np.float32(0)
             for i in range(V):
-                drow[i] = np.float32(0)
+                row[i] = np.float32(0)
             continue
-        top = row[0]
-        for i in range(V):
-            top = row[i] if row[i] > top else top
+        top = _largest(row)
         target_logit = row[targets[n]] - top
         total = np.float32(0)
         for i in range(V):
             e = exp(row[i] - top)
             total += e
-            drow[i] = e
+            row[i] = e
         losses[n] = np.log(total) - target_logit
         scale = np.float32(1) / total
         for i in range(V):
-            drow[i] *= scale
-        drow[targets[n]] -= np.float32(1)
+            row[i] *= scale
+        row[targets[n]] -= np.float32(1)
 
 
 def cross_entropy_forward(
@@ -71,4 +71,6 @@ def cross_entropy_forward_backward(
     mask: np.ndarray,
 ) -> None:
     """Losses and `dlogits = softmax − onehot`; dlogits may be logits itself."""
-    _cross_entropy_forward_backward(losses, dlogits, logits, targets, mask)
+    if dlogits is not logits:
+        dlogits[...] = logits
+    _cross_entropy_in_place(losses, dlogits, targets, mask)

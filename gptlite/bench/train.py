@@ -1,0 +1,105 @@
+"""Training steps against PyTorch, scaling over workers, and peak memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gptlite.bench.timing import (
+    SGEMM_FLOPS,
+    alternate,
+    device,
+    median,
+    ratio,
+    sgemm,
+    step_flops,
+)
+from gptlite.config import GPTConfig, TrainConfig, preset
+from gptlite.errors import ConfigError
+from gptlite.batch import Batch
+from gptlite.models.gpt import GPT
+from gptlite.parallel.pool import WorkerPool, available_cores
+from gptlite.training.step import Trainer
+
+PEERS = ("torch", "torch-compile")
+
+
+def random_batch(model: GPTConfig, training: TrainConfig) -> Batch:
+    rng = np.random.default_rng(0)
+    shape = (training.batch_size, model.context_length)
+    ids, targets = rng.integers(0, model.vocab_size, (2, *shape))
+    return Batch.of(ids, targets)
+
+
+def peer_step(name: str, model: GPTConfig, training: TrainConfig) -> Callable[[], Any]:
+    """One training step of the peer `name` on a random batch, ready to be called."""
+    if name not in PEERS:
+        raise ConfigError(f"wanted a peer among {PEERS}, got {name!r}")
+    from gptlite.bench.torch_gpt import TorchTrainer
+
+    batch = random_batch(model, training)
+    peer = TorchTrainer(model, training, compiled=name == "torch-compile")
+    return lambda: peer.step(batch.ids, batch.targets)
+
+
+def bench_train(
+    name: str, against: str | None = None, workers: int = 0, rounds: int = 7
+) -> dict[str, Any]:
+    """Median time of a training step, its share of the roofline, and the ratio."""
+    model_config, training = preset(name)
+    batch = random_batch(model_config, training)
+    cores = available_cores()
+    with WorkerPool(workers or cores) as pool:
+        trainer = Trainer(GPT(model_config), training, pool)
+        sides: list[Callable[[], Any]] = [
+            lambda: trainer.step([batch]),
+            sgemm(cores),
+        ]
+        if against:
+            sides.append(peer_step(against, model_config, training))
+        times = alternate(sides, rounds)
+    flops = step_flops(model_config, training.batch_size, trainer.model.n_params)
+    roofline = SGEMM_FLOPS / min(times[1])
+    tokens = batch.ids.size
+    result = {
+        "benchmark": "train",
+        "preset": name,
+        "device": device(),
+        "workers": workers or cores,
+        "tokens_per_s": round(tokens / median(times[0])),
+        "gflops": round(flops / median(times[0]) / 1e9, 1),
+        "roofline_gflops": round(roofline / 1e9, 1),
+        "roofline_share": round(flops / median(times[0]) / roofline, 3),
+    }
+    if against:
+        result |= {
+            "against": against,
+            "peer_tokens_per_s": round(tokens / median(times[2])),
+            "peer_roofline_share": round(flops / median(times[2]) / roofline, 3),
+            "ratio": round(ratio(times[0], times[2]), 3),
+        }
+    return result
+
+
+def bench_scaling(name: str, rounds: int = 7) -> dict[str, Any]:
+    """All cores as workers against one worker, one BLAS thread a worker."""
+    model_config, training = preset(name)
+    batch = random_batch(model_config, training)
+    cores = available_cores()
+    with WorkerPool(1) as one, WorkerPool(cores) as many:
+        trainers = [Trainer(GPT(model_config), training, p) for p in (many, one)]
+        times = alternate(
+            [lambda t=t: t.step([batch]) for t in trainers],  # type: ignore[misc]
+            rounds,
+        )
+    return {
+        "benchmark": "scaling",
+        "preset": name,
+        "device": device(),
+        "workers": cores,
+        "tokens_per_s": round(batch.ids.size / median(times[0])),
+        "peer_tokens_per_s": round(batch.ids.size / median(times[1])),
+        "ratio": round(ratio(times[0], times[1]), 3),
+    }

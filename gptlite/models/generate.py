@@ -1,0 +1,205 @@
+"""Generation: a prompt in, tokens out one by one, with a KV cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from gptlite.errors import DataError
+from gptlite.models.cache import KVCache
+from gptlite.models.gpt import GPT, Workspace
+from gptlite.models.sampling import Sampling, sample
+from gptlite.text.tokenizer import Tokenizer
+
+
+class Decoder:
+    """A batch of token sequences that grows by one token a row and call.
+
+    The learned positions end at the context length. A row that reaches it goes on
+    with its newest half as context: one pass over that half refills the cache.
+    """
+
+    def __init__(self, model: GPT, tokenizer: Tokenizer, prompts: list[str]) -> None:
+        self.model, self.workspace = model, Workspace(model)
+        self.rows = [tokenizer.encode(prompt).tolist() for prompt in prompts]
+        if not all(self.rows):
+            raise DataError("wanted a prompt of at least one token, got an empty one")
+        # a model may have room for more tokens than the tokenizer knows
+        self.V = V = tokenizer.vocab_size
+        if V > model.config.vocab_size:
+            raise DataError(
+                f"wanted a tokenizer of at most {model.config.vocab_size} tokens, got "
+                f"{V}; is this the tokenizer that the model was trained with?"
+            )
+        self.seen = np.zeros((len(self.rows), V), bool)
+        for b, row in enumerate(self.rows):
+            self.seen[b, row] = True
+        self._fill(model.config.context_length)
+
+    def _fill(self, keep: int) -> None:
+        """Run the newest `keep` tokens of each row; `self.logits` (B, V) follow."""
+        config, dtype = self.model.config, self.model.params.flat.dtype
+        tails = [row[-keep:] for row in self.rows]
+        self.lengths = np.array([len(tail) for tail in tails])  # tokens in the cache
+        ids = np.zeros((len(tails), self.lengths.max()), np.int64)
+        for row, tail in zip(ids, tails, strict=True):
+            row[: len(tail)] = tail  # shorter rows: padded on the right, unseen
+        self.cache = KVCache(config, len(tails), config.context_length, dtype)
+        self._run(ids, np.zeros(len(tails), np.int64), self.lengths - 1)
+
+    def _run(self, ids: np.ndarray, offsets: np.ndarray, last: np.ndarray) -> None:
+        a = self.workspace.activations(*ids.shape, for_backward=False)
+        self.model.hidden(a, ids, offsets, cache=self.cache)
+        hidden = a.final_norm[np.arange(len(ids)), last]  # (B, C)
+        self.logits = np.empty((len(ids), self.V), hidden.dtype)
+        weight = self.model.params.token_embedding[: self.V]
+        self.model.ops.matmul(self.logits, hidden, weight.T)
+
+    def append(self, ids: np.ndarray) -> None:
+        """Add one token to each row; `self.logits` are then those of the next one."""
+        for b, token in enumerate(ids.tolist()):
+            self.rows[b].append(token)
+            self.seen[b, token] = True
+        if self.lengths.max() == self.model.config.context_length:
+            self._fill(max(1, self.model.config.context_length // 2))
+            return
+        self._run(ids[:, None], self.lengths, np.zeros(len(ids), np.int64))
+        self.lengths = self.lengths + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One generated token: its id, the text that became certain with it, and how
+    probable the model found it (natural logarithm)."""
+
+    id: int
+    text: str
+    logprob: float
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """What was generated after one prompt; `stopped` tells by a stop string."""
+
+    text: str
+    ids: list[int]
+    logprobs: list[float]
+    stopped: bool
+
+
+class TextStream:
+    """Turns ids into text as it becomes certain.
+
+    Held back: bytes that are not yet a whole character, and what may be the start
+    of a stop string.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...]) -> None:
+        self._tokenizer, self._stop = tokenizer, tuple(s for s in stop if s)
+        self._ids: list[int] = []
+        self.sent = 0  # characters handed out
+        self.stopped = False
+
+    def push(self, token: int) -> str:
+        self._ids.append(token)
+        text = self._tokenizer.decode(self._ids)
+        found = [i for i in (text.find(s) for s in self._stop) if i >= 0]
+        if found:
+            self.stopped = True
+            return self._send(text[: min(found)])
+        held = max(
+            (n for s in self._stop for n in range(1, len(s)) if text.endswith(s[:n])),
+            default=0,
+        )
+        # an unfinished UTF-8 character has at most 3 bytes, each shown as U+FFFD
+        while held < len(text) and text[len(text) - held - 1] == "\ufffd":
+            held += 1
+        return self._send(text[: len(text) - held])
+
+    def flush(self) -> str:
+        """What was held back, at the end."""
+        return "" if self.stopped else self._send(self._tokenizer.decode(self._ids))
+
+    def _send(self, certain: str) -> str:
+        new, self.sent = certain[self.sent :], max(self.sent, len(certain))
+        return new
+
+
+def stream(
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompt: str,
+    max_tokens: int = 200,
+    sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+    stop: tuple[str, ...] = (),
+    *,
+    rng: np.random.Generator,
+) -> Iterator[Token]:
+    """Generate after `prompt`, token by token, until `max_tokens` or a stop string.
+
+    >>> from gptlite.config import GPTConfig
+    >>> from gptlite.text.tokenizer import ByteTokenizer
+    >>> model = GPT(GPTConfig(n_layer=1, n_head=2, n_embd=8, vocab_size=256))
+    >>> tokens = stream(model, ByteTokenizer(), "Hi", 3, rng=np.random.default_rng(0))
+    >>> len(list(tokens))
+    3
+    """
+    decoder = Decoder(model, tokenizer, [prompt])
+    text = TextStream(tokenizer, stop)
+    for i in range(max_tokens):
+        ids, logprobs = sample(decoder.logits, decoder.seen, sampling, rng=rng)
+        new = text.push(int(ids[0]))
+        last = text.stopped or i == max_tokens - 1
+        if last:
+            new += text.flush()
+        yield Token(int(ids[0]), new, float(logprobs[0]))
+        if last:
+            return
+        decoder.append(ids)
+
+
+def generate(
+    model: GPT,
+    tokenizer: Tokenizer,
+    prompts: list[str],
+    max_tokens: int = 200,
+    sampling: Sampling = Sampling(),  # noqa: B008 - frozen
+    stop: tuple[str, ...] = (),
+    *,
+    rng: np.random.Generator,
+) -> list[Completion]:
+    """Generate after each of `prompts`, all in one batch; their lengths may differ.
+
+    >>> from gptlite.config import GPTConfig
+    >>> from gptlite.text.tokenizer import ByteTokenizer
+    >>> model = GPT(GPTConfig(n_layer=1, n_head=2, n_embd=8, vocab_size=256))
+    >>> both = generate(
+    ...     model, ByteTokenizer(), ["Hi", "Hello"], 3, rng=np.random.default_rng(0)
+    ... )
+    >>> [len(completion.ids) for completion in both]
+    [3, 3]
+    """
+    decoder = Decoder(model, tokenizer, prompts)
+    streams = [TextStream(tokenizer, stop) for _ in prompts]
+    texts = ["" for _ in prompts]
+    chosen: list[list[tuple[int, float]]] = [[] for _ in prompts]
+    for i in range(max_tokens):
+        ids, logprobs = sample(decoder.logits, decoder.seen, sampling, rng=rng)
+        for b, text in enumerate(streams):
+            if not text.stopped:  # a row that stopped runs along, unheard
+                texts[b] += text.push(int(ids[b]))
+                chosen[b].append((int(ids[b]), float(logprobs[b])))
+        if all(text.stopped for text in streams) or i == max_tokens - 1:
+            break
+        decoder.append(ids)
+    return [
+        Completion(
+            texts[b] + text.flush(),
+            [token for token, _ in chosen[b]],
+            [logprob for _, logprob in chosen[b]],
+            text.stopped,
+        )
+        for b, text in enumerate(streams)
+    ]

@@ -1,0 +1,111 @@
+"""From logits to the next token: temperature, top-k, top-p, min-p, repetition."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gptlite.errors import ConfigError, DataError
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How the next token is drawn. The defaults draw from the model as it is."""
+
+    temperature: float = 1.0  # 0: always the most probable token
+    top_k: int = 0  # only the k most probable tokens; 0: all
+    top_p: float = 1.0  # the fewest tokens whose probabilities sum to p
+    min_p: float = 0.0  # only tokens at least min_p times as probable as the best
+    repetition_penalty: float = 1.0  # > 1 makes tokens that were there less probable
+
+    def __post_init__(self) -> None:
+        for name, good, wanted in (
+            ("temperature", self.temperature >= 0, "≥ 0"),
+            ("top_k", self.top_k >= 0, "≥ 0"),
+            ("top_p", 0 < self.top_p <= 1, "in (0, 1]"),
+            ("min_p", 0 <= self.min_p <= 1, "in [0, 1]"),
+            ("repetition_penalty", self.repetition_penalty > 0, "> 0"),
+        ):
+            if not good:
+                raise ConfigError(f"wanted {name} {wanted}, got {getattr(self, name)}")
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Log-probabilities over the last axis, in float64."""
+    x = logits.astype(np.float64)
+    x = x - x.max(axis=-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+
+
+def penalise_repetition(
+    logits: np.ndarray, seen: np.ndarray, penalty: float
+) -> np.ndarray:
+    """Tokens in `seen` (B, V, bool) lose: a positive logit is divided by the penalty,
+    a negative one multiplied (Keskar et al. 2019, arXiv:1909.05858)."""
+    weaker = np.where(logits > 0, logits / penalty, logits * penalty)
+    return np.where(seen, weaker, logits)
+
+
+def restrict(probabilities: np.ndarray, sampling: Sampling) -> np.ndarray:
+    """(B, V) with the improbable tail set to 0 and the rest summing to 1 again.
+
+    Applied in the usual order: top-k, top-p (Holtzman et al. 2019,
+    arXiv:1904.09751), min-p (Nguyen et al. 2024, arXiv:2407.01082).
+
+    >>> restrict(np.array([[0.5, 0.3, 0.2]]), Sampling(top_p=0.6)).round(3)
+    array([[0.625, 0.375, 0.   ]])
+    """
+    p = probabilities
+    V = p.shape[-1]
+    order = np.argsort(-p, axis=-1, kind="stable")  # ties: the lower id first
+    if 0 < sampling.top_k < V:
+        tail = order[:, sampling.top_k :]
+        p = p.copy()
+        np.put_along_axis(p, tail, 0, axis=-1)
+        p /= p.sum(axis=-1, keepdims=True)
+    if sampling.top_p < 1:
+        ranked = np.take_along_axis(p, order, axis=-1)
+        before = np.cumsum(ranked, axis=-1) - ranked  # mass of the better tokens
+        ranked = np.where(before < sampling.top_p, ranked, 0)
+        p = np.zeros_like(p)
+        np.put_along_axis(p, order, ranked, axis=-1)
+    if sampling.min_p > 0:
+        p = np.where(p >= sampling.min_p * p.max(axis=-1, keepdims=True), p, 0)
+    return p / p.sum(axis=-1, keepdims=True)
+
+
+def sample(
+    logits: np.ndarray,
+    seen: np.ndarray,
+    sampling: Sampling,
+    *,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray]:
+    """One token for each row of logits (B, V): ids (B,) and log-probabilities (B,).
+
+    The log-probability is the model's own, before temperature and restrictions.
+    seen: (B, V) bool, the tokens that were there. One random number a row is used
+    whatever the settings.
+    """
+    if not np.isfinite(logits).all():
+        raise DataError(
+            "wanted finite logits, got NaN or infinity; the weights are damaged: "
+            "use an earlier checkpoint"
+        )
+    dice = rng.random(len(logits))
+    log_probabilities = log_softmax(logits)
+    if sampling.repetition_penalty != 1:
+        logits = penalise_repetition(logits, seen, sampling.repetition_penalty)
+    if sampling.temperature == 0:
+        ids = logits.argmax(axis=-1)
+    else:
+        # very small temperatures: the difference to the best logit first, so that
+        # nothing overflows
+        gap = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
+        p = restrict(np.exp(log_softmax(gap / sampling.temperature)), sampling)
+        # inverse transform: the first token at which the running sum passes the dice
+        reached = np.cumsum(p, axis=-1) > dice[:, None]
+        last_possible = p.shape[-1] - 1 - (p[:, ::-1] > 0).argmax(axis=-1)
+        ids = np.where(reached.any(axis=-1), reached.argmax(axis=-1), last_possible)
+    return ids, np.take_along_axis(log_probabilities, ids[:, None], axis=-1)[:, 0]

@@ -1,0 +1,1 @@
+"""Training: the optimizer over shards, the schedule, one step, the loop."""

@@ -1,0 +1,99 @@
+"""Pretraining: a model learns to continue text."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from gptlite.config import GPTConfig, TrainConfig
+from gptlite.errors import ConfigError
+from gptlite.models.generate import generate
+from gptlite.models.gpt import GPT
+from gptlite.models.sampling import Sampling
+from gptlite.parallel.pool import WorkerPool, available_cores
+from gptlite.text.dataset import Dataset, read_text
+from gptlite.text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+from gptlite.training.loop import Loop, Summary, Task
+from gptlite.training.run import Run
+from gptlite.training.step import Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    model: GPT
+    tokenizer: Tokenizer
+    run: Run
+    summary: Summary
+
+
+def continuation_task(
+    dataset: Dataset, model: GPT, tokenizer: Tokenizer, config: TrainConfig
+) -> Task:
+    """Random stretches to train on, windows to measure on, samples to look at."""
+    T = model.config.context_length
+    # the newline begins a sample where the text has one, else its first character
+    prompt = tokenizer.decode(dataset.train[:1])
+    if "\n" in tokenizer.decode(dataset.train[:10_000]):
+        prompt = "\n"
+
+    def sample(rng: np.random.Generator) -> str:
+        done = generate(model, tokenizer, [prompt], 200, Sampling(top_p=0.95), rng=rng)
+        return done[0].text
+
+    return Task(
+        next_batch=lambda rng: dataset.random_batch(config.batch_size, T, rng=rng),
+        validation=lambda n: dataset.validation_batches(max(16, config.batch_size), T, n),
+        bytes_per_token=dataset.bytes_per_token,
+        sample=sample,
+    )
+
+
+def fit_vocabulary(
+    model: GPTConfig, tokenizer: Tokenizer, asked: int | None
+) -> GPTConfig:
+    """The model's vocabulary is the tokenizer's, or larger if that is asked for."""
+    if asked is not None and asked < tokenizer.vocab_size:
+        raise ConfigError(
+            f"wanted --vocab-size of at least {tokenizer.vocab_size} (what the "
+            f"tokenizer has), got {asked}; leave it out to take just that"
+        )
+    return dataclasses.replace(model, vocab_size=asked or tokenizer.vocab_size)
+
+
+def pretrain(
+    out: str,
+    text: str = "sample",
+    model: GPTConfig = GPTConfig(),  # noqa: B008 - frozen
+    config: TrainConfig = TrainConfig(),  # noqa: B008 - frozen
+    resume: bool = False,
+    vocab_size: int | None = None,
+    started: float | None = None,
+) -> Result:
+    """Train a model on a text and keep everything in the run folder `out`.
+
+    text: a file, a folder, or "sample" for the plays in the package.
+    resume: go on with the run in `out`, to the same bits as if it had never stopped.
+    started: when the clock of `config.seconds` began (`time.perf_counter`); now.
+    """
+    run = Run(out)
+    content = read_text(text)
+    if resume:
+        tokenizer = load_tokenizer(run.tokenizer_file)
+    else:
+        tokenizer = train_tokenizer(config.tokenizer, content)
+    model = fit_vocabulary(model, tokenizer, vocab_size)
+    dataset = Dataset.of(content, tokenizer, model.context_length)
+    gpt = GPT(model, rng=np.random.default_rng(config.seed))
+    with WorkerPool(config.workers or available_cores(), config.pool) as pool:
+        trainer = Trainer(gpt, config, pool)
+        task = continuation_task(dataset, gpt, tokenizer, config)
+        loop = Loop(run, trainer, task, config, started)
+        if resume:
+            loop.resume()
+            run.write_config(text, model, config)
+        else:
+            run.create(text, model, config, tokenizer)
+        summary = loop.train()
+    return Result(gpt, tokenizer, run, summary)

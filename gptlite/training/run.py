@@ -1,0 +1,141 @@
+"""A run is a folder: all that is needed to look at it, use it, or go on with it.
+
+    config.json  tokenizer.json  checkpoint/last.safetensors
+    metrics.jsonl  samples.txt  learning_curve.png  report.html
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gptlite.config import GPTConfig, TrainConfig, configs_from
+from gptlite.errors import CheckpointError, ConfigError
+from gptlite.models import checkpoint
+from gptlite.models.gpt import GPT
+from gptlite.text.tokenizer import Tokenizer, load_tokenizer
+from gptlite.training.step import Trainer
+
+
+class Run:
+    """The files of one training run, below `folder`."""
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self.config_file = self.folder / "config.json"
+        self.tokenizer_file = self.folder / "tokenizer.json"
+        self.checkpoint_file = self.folder / "checkpoint" / "last.safetensors"
+        self.metrics_file = self.folder / "metrics.jsonl"
+        self.samples_file = self.folder / "samples.txt"
+        self.curve_file = self.folder / "learning_curve.png"
+        self.report_file = self.folder / "report.html"
+
+    def create(
+        self, text: str, model: GPTConfig, training: TrainConfig, tokenizer: Tokenizer
+    ) -> None:
+        """Start afresh: write what describes the run, drop an earlier run's files."""
+        for file in (self.checkpoint_file, self.metrics_file, self.samples_file):
+            try:
+                file.unlink(missing_ok=True)
+            except OSError as error:
+                raise CheckpointError(
+                    f"cannot replace {file}: {error.strerror}; choose another --out"
+                ) from error
+        checkpoint.write_text(self.tokenizer_file, json.dumps(tokenizer.to_json()))
+        self.write_config(text, model, training)
+
+    def write_config(self, text: str, model: GPTConfig, training: TrainConfig) -> None:
+        described = {
+            "text": text,
+            "model": dataclasses.asdict(model),
+            "training": dataclasses.asdict(training),
+        }
+        checkpoint.write_text(self.config_file, json.dumps(described, indent=2))
+
+    def read_config(self) -> tuple[str, GPTConfig, TrainConfig]:
+        """(path of the text, model, training) as they were written."""
+        try:
+            found = json.loads(self.config_file.read_text(encoding="utf-8"))
+            model, training = configs_from({**found["model"], **found["training"]})
+            return str(found["text"]), model, training
+        except OSError as error:
+            raise CheckpointError(
+                f"wanted a run folder, got {self.folder} without config.json; "
+                "`gptlite pretrain --out` makes one"
+            ) from error
+        except (ValueError, KeyError, TypeError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise CheckpointError(
+                f"cannot read {self.config_file}: {error}; the file is damaged"
+            ) from error
+
+    def load(self) -> tuple[GPT, Tokenizer]:
+        """The trained model, and the tokenizer that it was trained with."""
+        if not self.checkpoint_file.exists():
+            raise CheckpointError(
+                f"wanted a trained run, got {self.folder} without "
+                "checkpoint/last.safetensors; `gptlite pretrain --out` makes one"
+            )
+        model = checkpoint.load_model(self.checkpoint_file)
+        tokenizer = load_tokenizer(self.tokenizer_file)
+        if tokenizer.vocab_size > model.config.vocab_size:
+            raise CheckpointError(
+                f"wanted a checkpoint for {tokenizer.vocab_size} tokens (as in "
+                f"tokenizer.json), got one for {model.config.vocab_size}"
+            )
+        return model, tokenizer
+
+    def save_state(
+        self, trainer: Trainer, rng: np.random.Generator, seconds: float
+    ) -> None:
+        """Everything that the next step depends on, as one checkpoint."""
+        tensors = checkpoint.model_tensors(trainer.model.params)
+        tensors |= {"optimizer.m": trainer.optimizer.m.flat}
+        tensors |= {"optimizer.v": trainer.optimizer.v.flat}
+        described = {
+            "model": dataclasses.asdict(trainer.model.config),
+            "steps": trainer.optimizer.steps,
+            "rng": rng.bit_generator.state,
+            "seconds": seconds,
+        }
+        checkpoint.save(self.checkpoint_file, tensors, described)
+
+    def load_state(self, trainer: Trainer, rng: np.random.Generator) -> float:
+        """Put trainer and rng back where `save_state` left them; seconds so far."""
+        found = checkpoint.metadata(self.checkpoint_file)
+        wanted = dict(checkpoint.model_tensors(trainer.model.params))
+        wanted |= {"optimizer.m": trainer.optimizer.m.flat}
+        wanted |= {"optimizer.v": trainer.optimizer.v.flat}
+        checkpoint.load_into(self.checkpoint_file, wanted)
+        try:
+            trainer.optimizer.steps = int(found["steps"])
+            rng.bit_generator.state = found["rng"]
+            return float(found["seconds"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(
+                f"{self.checkpoint_file} cannot be resumed: {error!r} is missing or "
+                "damaged; it holds weights only"
+            ) from error
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """The rows of metrics.jsonl; a last row cut short by a kill is left out."""
+        if not self.metrics_file.exists():
+            return []
+        rows = []
+        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                break
+        return rows
+
+    def keep_metrics_until(self, step: int) -> None:
+        """Drop the rows after `step`: the resumed run writes them again."""
+        rows = [row for row in self.metrics() if row["step"] <= step]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        checkpoint.write_text(self.metrics_file, text)

@@ -1,0 +1,116 @@
+"""One optimizer step, as each worker runs it: the heart of data-parallel training."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from gptlite.config import TrainConfig
+from gptlite.batch import Batch
+from gptlite.models.gpt import GPT, Workspace
+from gptlite.parallel.communicator import Communicator
+from gptlite.parallel.pool import WorkerPool
+from gptlite.training.optimizer import Optimizer, clip_factor
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    loss: float  # nats per unmasked token, over the whole global batch
+    grad_norm: float  # of the mean gradient, before clipping
+    n_tokens: int  # unmasked tokens
+
+    @property
+    def finite(self) -> bool:
+        return math.isfinite(self.loss) and math.isfinite(self.grad_norm)
+
+
+def train_step(
+    comm: Communicator,
+    model: GPT,
+    workspace: Workspace,
+    optimizer: Optimizer,
+    batches: list[Batch],
+    rate: float,
+) -> StepResult:
+    """What worker `comm.rank` does in one step; every worker returns the same.
+
+    batches: the global batches whose gradients are summed (gradient accumulation).
+    The gradients are those of the *sum* of losses. Only at the end one number,
+    `grad_scale`, divides them by the real number of tokens of the whole batch and
+    clips them: so any split over workers and batches is the same step.
+    A loss that is not finite changes no parameter.
+    """
+    grads = workspace.grads
+    grads.flat.fill(0)
+    loss = n_tokens = 0.0
+    for batch in batches:
+        mine = batch.part(comm.rank, comm.size)
+        if len(mine):
+            a = workspace.activations(*mine.ids.shape)
+            loss += model.loss_and_gradients(grads, a, mine)
+            n_tokens += mine.n_tokens
+
+    shard = comm.reduce_scatter(grads.flat, optimizer.shards)
+    square_norm = sum(float(np.vdot(part, part)) for part in shard)
+    loss, n_tokens, square_norm = comm.all_reduce(
+        np.array([loss, n_tokens, square_norm])
+    ).tolist()
+
+    count = max(n_tokens, 1)  # a batch without a token that counts has no gradient
+    norm = math.sqrt(square_norm) / count
+    result = StepResult(loss / count, norm, int(n_tokens))
+    if result.finite:
+        grad_scale = clip_factor(norm, optimizer.config.grad_clip) / count
+        optimizer.update(comm.rank, shard, rate, grad_scale)
+    comm.all_gather(model.params.flat, optimizer.shards)
+    return result
+
+
+class Trainer:
+    """A model, its optimizer and a pool of workers: `step(batches)` trains.
+
+    >>> from gptlite.config import GPTConfig, TrainConfig
+    >>> model = GPT(GPTConfig(n_layer=1, n_head=2, n_embd=8, vocab_size=3))
+    >>> ids = np.array([[0, 1, 2, 0], [1, 2, 0, 1]])
+    >>> batch = Batch.of(ids, (ids + 1) % 3)  # after n comes n + 1
+    >>> with WorkerPool(2) as pool:
+    ...     trainer = Trainer(model, TrainConfig(learning_rate=0.03), pool)
+    ...     losses = [trainer.step([batch]).loss for _ in range(50)]
+    >>> losses[0] > 1.0, losses[-1] < 0.1
+    (True, True)
+    """
+
+    def __init__(self, model: GPT, config: TrainConfig, pool: WorkerPool) -> None:
+        self.model, self.pool = model, pool
+        self.optimizer = Optimizer(model, config, pool.size)
+        self.workspaces = [Workspace(model) for _ in range(pool.size)]
+
+    def step(self, batches: list[Batch], rate: float = 1.0) -> StepResult:
+        """Sum the gradients of the batches and update once, at `rate` of the peak."""
+        result = self.pool.run(
+            lambda comm: train_step(
+                comm, self.model, self.workspaces[comm.rank], self.optimizer,
+                batches, rate,
+            )  # fmt: skip
+        )[0]
+        if result.finite:
+            self.optimizer.steps += 1
+        return result
+
+    def evaluate(self, batches: list[Batch]) -> float:
+        """Mean loss in nats per unmasked token, over all batches."""
+
+        def work(comm: Communicator) -> tuple[float, int]:
+            loss, n_tokens = 0.0, 0
+            for batch in batches:
+                mine = batch.part(comm.rank, comm.size)
+                if len(mine):
+                    a = self.workspaces[comm.rank].activations(*mine.ids.shape)
+                    loss += self.model.loss(a, mine)
+                    n_tokens += mine.n_tokens
+            return loss, n_tokens
+
+        totals = self.pool.run(work)
+        return sum(l for l, _ in totals) / max(1, sum(n for _, n in totals))

@@ -1,0 +1,68 @@
+"""gptlite: how a ChatGPT is made, brick by brick, in NumPy and Numba.
+
+Importing it is cheap: each name below is loaded when it is first used.
+
+>>> import gptlite as gl
+>>> gl.preset("baby")[0].n_embd
+128
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Arena": "arena",
+    "Batch": "batch",
+    "Block": "arena",
+    "ByteTokenizer": "text.tokenizer",
+    "CharTokenizer": "text.tokenizer",
+    "Completion": "models.generate",
+    "Dataset": "text.dataset",
+    "GPT": "models.gpt",
+    "GPTConfig": "config",
+    "GptliteError": "errors",
+    "KVCache": "models.cache",
+    "Optimizer": "training.optimizer",
+    "Run": "training.run",
+    "Sampling": "models.sampling",
+    "TrainConfig": "config",
+    "Trainer": "training.step",
+    "WorkerPool": "parallel.pool",
+    "Workspace": "models.gpt",
+    "generate": "models.generate",
+    "gradient_check": "gradcheck",
+    "preset": "config",
+    "pretrain": "training.pretrain",
+    "read_text": "text.dataset",
+    "stream": "models.generate",
+}
+_MODULES = {"kernels": "ops.kernels", "plots": "plots", "reference": "ops.reference"}
+
+__all__ = sorted([*_HOME, *_MODULES, "load"])
+
+
+def load(run: str) -> Any:
+    """(model, tokenizer) of the run in the folder `run`."""
+    from gptlite.training.run import Run
+
+    return Run(run).load()
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        value = importlib.import_module(f"gptlite.{_MODULES[name]}")
+    elif name in _HOME:
+        module = importlib.import_module(f"gptlite.{_HOME[name]}")
+        value = getattr(module, name)
+    else:
+        raise AttributeError(f"module 'gptlite' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

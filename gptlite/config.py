@@ -151,7 +151,12 @@ PRESETS: dict[str, dict[str, Any]] = {
     "nanogpt-cpu": {
         **_BABY, "batch_size": 12, "steps": 2000, "learning_rate": 1e-3,
         "final_learning_rate": 1e-4, "beta2": 0.99, "warmup_steps": 100,
-        "weight_decay": 0.1, "eval_windows": 0, "eval_every": 0, "sample_every": 0,
+        "weight_decay": 0.1, "eval_every": 0, "sample_every": 0,
+    },
+    # what `gptlite demo` trains
+    "demo": {
+        **_BABY, "batch_size": 12, "seconds": 75.0, "learning_rate": 4e-3,
+        "final_learning_rate": 1e-4, "sample_every": 400, "eval_every": 200,
     },
 }  # fmt: skip
 

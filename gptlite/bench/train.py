@@ -1,4 +1,4 @@
-"""Training steps against PyTorch, scaling over workers, and peak memory."""
+"""Training steps against PyTorch, and scaling over workers."""
 
 from __future__ import annotations
 
@@ -31,6 +31,14 @@ def random_batch(model: GPTConfig, training: TrainConfig) -> Batch:
     shape = (training.batch_size, model.context_length)
     ids, targets = rng.integers(0, model.vocab_size, (2, *shape))
     return Batch.of(ids, targets)
+
+
+def own_step(name: str) -> Callable[[], Any]:
+    """One training step of gptlite on a random batch, all cores, ready to be called."""
+    model_config, training = preset(name)
+    batch = random_batch(model_config, training)
+    trainer = Trainer(GPT(model_config), training, WorkerPool(available_cores()))
+    return lambda: trainer.step([batch])
 
 
 def peer_step(name: str, model: GPTConfig, training: TrainConfig) -> Callable[[], Any]:

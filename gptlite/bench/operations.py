@@ -1,0 +1,168 @@
+"""One operation at a time: products, attention, layer norm; against PyTorch's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gptlite.bench.timing import SGEMM_FLOPS, alternate, device, median, ratio, sgemm
+from gptlite.ops import kernels
+from gptlite.parallel.communicator import SharedMemory
+from gptlite.parallel.pool import WorkerPool, available_cores
+
+MATMUL_SHAPES = ((384, 128, 384), (768, 128, 512), (1024, 384, 1536), (1024, 768, 3072))
+ATTENTION_SHAPES = ((16, 6, 256, 64), (12, 4, 64, 32))  # (B, H, T, D)
+REPEAT = 10  # calls in a row, so that handing work to the pool does not count
+
+
+def _normal(*shape: int) -> np.ndarray:
+    return np.random.default_rng(0).standard_normal(shape, np.float32)
+
+
+def bench_matmul(against: str | None = None, rounds: int = 7) -> dict[str, Any]:
+    """Forward and both backward products, one thread, GFLOP/s for each shape."""
+    rows: list[dict[str, Any]] = []
+    with WorkerPool(1):
+        roofline = SGEMM_FLOPS / min(alternate([sgemm(1)], rounds)[0])
+        for M, K, N in MATMUL_SHAPES:
+            inp, weight, dout = _normal(M, K), _normal(K, N), _normal(M, N)
+            forms = {
+                "forward": (inp, weight),
+                "d input": (dout, weight.T),
+                "d weight": (inp.T, dout),
+            }
+            for form, (a, b) in forms.items():
+                rows.append(_one_product(f"{M}×{K}×{N} {form}", a, b, against, rounds))
+    for row in rows:
+        row["roofline_share"] = round(row["gflops"] * 1e9 / roofline, 3)
+    result = {
+        "benchmark": "matmul",
+        "device": device(),
+        "threads": 1,
+        "roofline_share": min(row["roofline_share"] for row in rows),
+        "shapes": rows,
+    }
+    if against:
+        result |= {"against": against, "ratio": min(row["ratio"] for row in rows)}
+    return result
+
+
+def _one_product(
+    name: str, a: np.ndarray, b: np.ndarray, against: str | None, rounds: int
+) -> dict[str, Any]:
+    out = np.empty((a.shape[0], b.shape[1]), np.float32)
+    sides: list[Callable[[], Any]] = [lambda: kernels.matmul(out, a, b)]
+    if against:
+        torch = _torch(threads=1)
+        ta, tb, tout = (torch.from_numpy(x) for x in (a, b, out))
+        sides.append(lambda: torch.mm(ta, tb, out=tout))
+    times = alternate(sides, rounds, burst=0.1)
+    gflops = 2 * a.shape[0] * a.shape[1] * b.shape[1] / median(times[0]) / 1e9
+    row = {"shape": name, "gflops": round(gflops, 1)}
+    return row | ({"ratio": round(ratio(*times), 3)} if against else {})
+
+
+def _torch(threads: int) -> Any:
+    from gptlite.bench.torch_gpt import torch
+
+    torch.set_num_threads(threads)
+    return torch
+
+
+def bench_attention(against: str | None = None, rounds: int = 7) -> dict[str, Any]:
+    """Forward and backward of causal attention on all cores."""
+    rows = []
+    with WorkerPool(available_cores()) as pool:
+        for shape in ATTENTION_SHAPES:
+            sides = [_attention(pool, *shape)]
+            if against:
+                sides.append(_torch_attention(*shape))
+            times = alternate(sides, rounds)
+            row = {"shape": f"B,H,T,D = {shape}"}
+            row["milliseconds"] = round(1e3 * median(times[0]) / REPEAT, 3)
+            if against:
+                row["peer_milliseconds"] = round(1e3 * median(times[1]) / REPEAT, 3)
+                row["ratio"] = round(ratio(*times), 3)
+            rows.append(row)
+    result = {"benchmark": "attention", "device": device(), "shapes": rows}
+    if against:
+        result |= {"against": against, "ratio": min(row["ratio"] for row in rows)}
+    return result
+
+
+def _attention(pool: WorkerPool, B: int, H: int, T: int, D: int) -> Callable[[], Any]:
+    qkv, dout = _normal(B, T, 3, H, D), _normal(B, T, H, D)  # as in the model: views
+    dqkv, out, lse = np.empty_like(qkv), np.empty_like(dout), _normal(B, H, T)
+
+    def work(comm: SharedMemory) -> None:
+        mine = slice(B * comm.rank // comm.size, B * (comm.rank + 1) // comm.size)
+        q, k, v = np.moveaxis(qkv[mine], 2, 0)
+        dq, dk, dv = np.moveaxis(dqkv[mine], 2, 0)
+        for _ in range(REPEAT):
+            kernels.attention_forward(out[mine], lse[mine], q, k, v)
+            kernels.attention_backward(
+                dq, dk, dv, dout[mine], out[mine], lse[mine], q, k, v
+            )
+
+    return lambda: pool.run(work)
+
+
+def _torch_attention(B: int, H: int, T: int, D: int) -> Callable[[], Any]:
+    torch = _torch(available_cores())
+    # also views on one (B, T, 3, H, D) array, as in a model
+    qkv = torch.from_numpy(_normal(B, T, 3, H, D)).requires_grad_()
+    dout = torch.from_numpy(_normal(B, T, H, D)).transpose(1, 2)
+
+    def work() -> None:
+        for _ in range(REPEAT):
+            q, k, v = (x.transpose(1, 2) for x in qkv.unbind(2))
+            out = torch.nn.functional.scaled_dot_product_attention(
+                q, k, v, is_causal=True
+            )
+            torch.autograd.grad(out, (q, k, v), dout)
+
+    return work
+
+
+def bench_layernorm(against: str | None = None, rounds: int = 7) -> dict[str, Any]:
+    """Forward and backward of layer norm over (4096, 384), on all cores."""
+    N, C = 4096, 384
+    inp, dout, weight, bias = _normal(N, C), _normal(N, C), _normal(C), _normal(C)
+    out, dinp = np.empty_like(inp), np.zeros_like(inp)
+    mean, rstd = np.empty((2, N), np.float32)
+    cores = available_cores()
+    dweight, dbias = np.zeros((2, cores, C), np.float32)
+
+    def work(comm: SharedMemory) -> None:
+        s = slice(N * comm.rank // comm.size, N * (comm.rank + 1) // comm.size)
+        for _ in range(REPEAT):
+            kernels.layernorm_forward(out[s], mean[s], rstd[s], inp[s], weight, bias)
+            kernels.layernorm_backward(
+                dinp[s], dweight[comm.rank], dbias[comm.rank],
+                dout[s], inp[s], weight, mean[s], rstd[s],
+            )  # fmt: skip
+
+    with WorkerPool(cores) as pool:
+        sides: list[Callable[[], Any]] = [lambda: pool.run(work)]
+        if against:
+            torch = _torch(cores)
+            tx, tw, tb, td = (torch.from_numpy(x) for x in (inp, weight, bias, dout))
+            leaves = [x.requires_grad_() for x in (tx, tw, tb)]
+
+            def peer() -> None:
+                for _ in range(REPEAT):
+                    y = torch.nn.functional.layer_norm(tx, (C,), tw, tb)
+                    torch.autograd.grad(y, leaves, td)
+
+            sides.append(peer)
+        times = alternate(sides, rounds)
+    # forward reads 1 and writes 1 row; backward reads 3 (inp, dout, dinp), writes 1
+    gigabytes = 6 * N * C * 4 * REPEAT / 1e9
+    result = {"benchmark": "layernorm", "device": device(), "shape": f"{N}×{C}"}
+    result["milliseconds"] = round(1e3 * median(times[0]) / REPEAT, 3)
+    result["gigabytes_per_s"] = round(gigabytes / median(times[0]), 1)
+    if against:
+        result |= {"against": against, "ratio": round(ratio(*times), 3)}
+    return result

@@ -1,0 +1,227 @@
+"""The command line: one sub-command a stage. It only parses, calls and prints."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from gptlite import __version__
+from gptlite.clock import process_started
+from gptlite.config import PRESETS, GPTConfig, TrainConfig, configs_from, preset
+from gptlite.errors import GptliteError
+
+BENCHMARKS = (
+    "train", "matmul", "attention", "layernorm",
+    "generate", "scaling", "first-step", "memory", "import",
+)  # fmt: skip
+TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
+
+
+def add_fields(parser: argparse.ArgumentParser, *kinds: type) -> None:
+    """A flag for every field of the dataclasses; absent unless it is given."""
+    for kind in kinds:
+        group = parser.add_argument_group(f"{kind.__name__} (default: the preset's)")
+        for field in dataclasses.fields(kind):
+            flag = "--" + field.name.replace("_", "-")
+            how: dict[str, Any] = {"default": argparse.SUPPRESS, "dest": field.name}
+            if field.type == "bool":
+                group.add_argument(flag, action=argparse.BooleanOptionalAction, **how)
+            else:
+                metavar = {"int": "N", "float": "X", "str": "NAME"}[str(field.type)]
+                to_type = TYPES[str(field.type)]
+                group.add_argument(flag, type=to_type, metavar=metavar, **how)
+
+
+def given_fields(args: argparse.Namespace, *kinds: type) -> dict[str, Any]:
+    names = [field.name for kind in kinds for field in dataclasses.fields(kind)]
+    return {name: getattr(args, name) for name in names if hasattr(args, name)}
+
+
+def command_pretrain(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.training.pretrain import pretrain
+    from gptlite.training.report import write_report
+    from gptlite.training.run import Run
+
+    changes = given_fields(args, GPTConfig, TrainConfig)
+    out, text = args.out or f"runs/{args.preset}", args.text
+    vocab_size = changes.pop("vocab_size", None)
+    if args.resume:
+        stored_text, model, training = Run(out).read_config()
+        text = text or stored_text
+        vocab_size = vocab_size or model.vocab_size
+        fields = {**dataclasses.asdict(model), **dataclasses.asdict(training)}
+        model, training = configs_from({**fields, **changes})
+    else:
+        model, training = preset(args.preset, **changes)
+    result = pretrain(
+        out, text or "sample", model, training, args.resume, vocab_size, process_started()
+    )
+    summary = result.summary
+    write_report(result.run, summary, result.model.n_params, f"gptlite {args.preset}")
+    described = {"out": out, "preset": args.preset, "n_params": result.model.n_params}
+    if summary.interrupted:
+        print(f"stopped at step {summary.steps}; go on with --resume", file=sys.stderr)
+    return described | dataclasses.asdict(summary)
+
+
+def command_generate(args: argparse.Namespace) -> dict[str, Any]:
+    import numpy as np
+
+    from gptlite.models.generate import generate, stream
+    from gptlite.models.sampling import Sampling
+    from gptlite.training.run import Run
+
+    sampling = Sampling(**given_fields(args, Sampling))
+    model, tokenizer = Run(args.run_folder).load()
+    rng, stop = np.random.default_rng(args.seed), tuple(args.stop)
+    if args.json:
+        done = generate(
+            model, tokenizer, [args.prompt], args.max_tokens, sampling, stop, rng=rng
+        )[0]
+        return {"prompt": args.prompt} | dataclasses.asdict(done)
+    print(args.prompt, end="", flush=True)
+    for token in stream(
+        model, tokenizer, args.prompt, args.max_tokens, sampling, stop, rng=rng
+    ):
+        print(token.text, end="", flush=True)
+    print()
+    return {}
+
+
+def command_demo(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.demo import offer_prompt, run_demo
+
+    result = run_demo(args.out, args.seconds, process_started())
+    if sys.stdin.isatty() and sys.stdout.isatty() and not args.json:
+        offer_prompt(result)
+    if not args.json:
+        return {}
+    return {"out": args.out} | dataclasses.asdict(result.summary)
+
+
+def command_bench(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.bench import operations, system, train
+
+    name, peer = args.preset, args.against
+    run: dict[str, Callable[[], dict[str, Any]]] = {
+        "train": lambda: train.bench_train(name, peer, args.workers),
+        "matmul": lambda: operations.bench_matmul(peer),
+        "attention": lambda: operations.bench_attention(peer),
+        "layernorm": lambda: operations.bench_layernorm(peer),
+        "generate": lambda: system.bench_generate(name),
+        "scaling": lambda: train.bench_scaling(name),
+        "first-step": lambda: system.bench_first_step(name, peer),
+        "memory": lambda: system.bench_memory(name, peer),
+        "import": lambda: system.bench_import(),
+    }
+    return run[args.what]()
+
+
+def command_info(args: argparse.Namespace) -> dict[str, Any]:
+    import numba
+    import numpy as np
+    from threadpoolctl import threadpool_info
+
+    from gptlite.ops.kernels.jit import cache_folder
+    from gptlite.parallel.pool import available_cores
+
+    blas = [f"{lib['internal_api']} {lib.get('version')} ({lib.get('architecture')})"
+            for lib in threadpool_info() if lib["user_api"] == "blas"]  # fmt: skip
+    return {
+        "gptlite": __version__,
+        "python": sys.version.split()[0],
+        "numpy": np.__version__,
+        "numba": numba.__version__,
+        "blas": ", ".join(blas),
+        "cores": available_cores(),
+        "kernel_cache": str(cache_folder()),
+        "presets": ", ".join(PRESETS),
+    }
+
+
+def _whole(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"wanted a number ≥ 0, got {value}")
+    return value
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="gptlite", description="How a ChatGPT is made, brick by brick."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: Callable, text: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=text, description=text)
+        added.set_defaults(run=run)
+        added.add_argument(
+            "--json", action="store_true", help="print one JSON object, last"
+        )
+        return added
+
+    demo = command("demo", command_demo, "train a small GPT and show what it learned")
+    demo.add_argument("--out", default="runs/demo", metavar="RUN")
+    demo.add_argument("--seconds", type=float, metavar="X", help="time for the training")
+
+    pretrain = command("pretrain", command_pretrain, "train a model on a text")
+    pretrain.add_argument("--preset", default="baby", metavar="P",
+                          help=", ".join(PRESETS))  # fmt: skip
+    pretrain.add_argument(
+        "--text", metavar="PATH", help="a file or folder; default: the plays inside"
+    )
+    pretrain.add_argument("--out", metavar="RUN", help="folder; default: runs/PRESET")
+    pretrain.add_argument("--resume", action="store_true", help="go on with --out")
+    add_fields(pretrain, GPTConfig, TrainConfig)
+
+    generate = command("generate", command_generate, "continue a prompt")
+    generate.add_argument("run_folder", metavar="RUN")
+    generate.add_argument("--prompt", required=True, metavar="TEXT")
+    generate.add_argument("--max-tokens", type=_whole, default=200, metavar="N")
+    generate.add_argument("--stop", action="append", default=[], metavar="TEXT")
+    generate.add_argument("--seed", type=_whole, metavar="N")
+    from gptlite.models.sampling import Sampling
+
+    add_fields(generate, Sampling)
+
+    bench = command("bench", command_bench, "measure, alone or against a peer")
+    bench.add_argument("what", choices=BENCHMARKS)
+    bench.add_argument("--preset", default="baby", metavar="P")
+    bench.add_argument("--against", metavar="PEER", help="torch or torch-compile")
+    bench.add_argument("--workers", type=_whole, default=0, metavar="N")
+
+    command("info", command_info, "versions, cores, BLAS, folders, presets")
+    return parser
+
+
+def _print(result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(result))
+        return
+    width = max(map(len, result), default=0)
+    for name, value in result.items():
+        if isinstance(value, list):
+            for row in value:
+                print("  " + "  ".join(f"{k} {v}" for k, v in row.items()))
+        else:
+            print(f"{name:<{width}}  {value}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    args = build_parser().parse_args(argv)
+    try:
+        result = args.run(args)
+    except GptliteError as error:
+        print(f"gptlite: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("gptlite: interrupted", file=sys.stderr)
+        return 130
+    _print(result, args.json)
+    return 130 if result.get("interrupted") else 0

@@ -1,0 +1,93 @@
+"""Pictures, large enough for the last row. The only file that imports matplotlib.
+
+Every function draws on `ax` (a new one if `None`) and returns it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+STYLE = {
+    "font.size": 14,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.3,
+    "lines.linewidth": 2,
+    "figure.dpi": 100,
+}
+BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"  # told apart by colour-blind eyes
+
+
+def new_axes(width: float = 8.0, height: float = 5.0) -> Axes:
+    """Axes on a new figure (shown by a notebook when it is the last value)."""
+    with matplotlib.rc_context(STYLE):
+        if matplotlib.get_backend().lower() == "agg":
+            return Figure(figsize=(width, height), layout="constrained").subplots()
+        from matplotlib import pyplot
+
+        return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
+
+
+def save(ax: Axes, path: str | Path) -> None:
+    """Write the figure that `ax` is on to a PNG file."""
+    figure = ax.get_figure()
+    assert figure is not None
+    figure.savefig(path)
+
+
+def learning_curve(
+    metrics: Sequence[dict[str, Any]], ax: Axes | None = None, smooth: int = 20
+) -> Axes:
+    """Training and validation loss over the steps, from the rows of metrics.jsonl.
+
+    The training loss is also shown as the mean of `smooth` neighbouring steps.
+    """
+    ax = ax or new_axes()
+    train = [(row["step"], row["loss"]) for row in metrics if "loss" in row]
+    measured = [(row["step"], row["val_loss"]) for row in metrics if "val_loss" in row]
+    if train:
+        steps, losses = np.array(train).T
+        window = min(smooth, len(losses))
+        ax.plot(steps, losses, color=BLUE, alpha=0.2, linewidth=1)
+        mean = np.convolve(losses, np.ones(window) / window, mode="valid")
+        ax.plot(steps[window - 1 :], mean, color=BLUE, label="training")
+    if measured:
+        steps, losses = np.array(measured).T
+        ax.plot(steps, losses, "o-", color=ORANGE, label="validation")
+        ax.annotate(
+            f"{losses[-1]:.2f}",
+            (steps[-1], losses[-1]),
+            textcoords="offset points",
+            xytext=(-4, 10),
+            ha="right",
+            color=ORANGE,
+        )
+    ax.set(xlabel="step", ylabel="loss (nats a token)", title="Learning curve")
+    if train or measured:
+        ax.legend(frameon=False)
+    return ax
+
+
+def attention_map(
+    weights: np.ndarray, tokens: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """One head's attention (Tq, Tk): how much each query (row) takes of each key."""
+    ax = ax or new_axes(7, 6)
+    image = ax.imshow(weights, cmap="Blues", vmin=0, vmax=float(weights.max()))
+    ax.grid(False)
+    bar = ax.figure.colorbar(image, ax=ax, shrink=0.8)
+    bar.set_label("attention weight")
+    if tokens is not None:
+        shown = [repr(t)[1:-1] if t.isspace() else t for t in tokens]
+        ax.set_xticks(range(weights.shape[1]), shown[: weights.shape[1]])
+        ax.set_yticks(range(weights.shape[0]), shown[-weights.shape[0] :])
+    ax.set(xlabel="key (looked at)", ylabel="query (looking)")
+    return ax

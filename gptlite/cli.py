@@ -58,7 +58,13 @@ def command_pretrain(args: argparse.Namespace) -> dict[str, Any]:
     else:
         model, training = preset(args.preset, **changes)
     result = pretrain(
-        out, text or "sample", model, training, args.resume, vocab_size, process_started()
+        out,
+        text or "sample",
+        model,
+        training,
+        args.resume,
+        vocab_size,
+        process_started(),
     )
     summary = result.summary
     write_report(result.run, summary, result.model.n_params, f"gptlite {args.preset}")
@@ -167,7 +173,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     demo = command("demo", command_demo, "train a small GPT and show what it learned")
     demo.add_argument("--out", default="runs/demo", metavar="RUN")
-    demo.add_argument("--seconds", type=float, metavar="X", help="time for the training")
+    demo.add_argument(
+        "--seconds", type=float, metavar="X", help="time for the training"
+    )
 
     pretrain = command("pretrain", command_pretrain, "train a model on a text")
     pretrain.add_argument("--preset", default="baby", metavar="P",

@@ -188,7 +188,9 @@ def configs_from(fields: dict[str, Any]) -> tuple[GPTConfig, TrainConfig]:
         if name not in model_names + train_names:
             close = difflib.get_close_matches(name, model_names + train_names, 1)
             hint = f"did you mean {close[0]!r}?" if close else "see `gptlite info`"
-            raise ConfigError(f"wanted a known configuration field, got {name!r}; {hint}")
+            raise ConfigError(
+                f"wanted a known configuration field, got {name!r}; {hint}"
+            )
     return (
         GPTConfig(**{k: v for k, v in fields.items() if k in model_names}),
         TrainConfig(**{k: v for k, v in fields.items() if k in train_names}),

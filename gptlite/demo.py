@@ -42,7 +42,9 @@ def run_demo(out: str, seconds: float | None, started: float) -> Result:
     print(f"{summary.steps:,} steps, {summary.tokens_per_s:,.0f} characters a second, "
           f"{result.model.n_params:,} parameters")  # fmt: skip
     if result.run.samples_file.exists():
-        texts = result.run.samples_file.read_text(encoding="utf-8").split("── step ")[1:]
+        texts = result.run.samples_file.read_text(encoding="utf-8").split("── step ")[
+            1:
+        ]
         for text in [texts[0], texts[-1]]:
             print(f"\n── step {text.strip()}")
     write_report(result.run, summary, result.model.n_params, "gptlite demo")

@@ -24,7 +24,9 @@ class GradientCheck:
     @property
     def worst(self) -> str:
         """The parameter with the largest relative error (NaN counts as largest)."""
-        return max(self.errors, key=lambda name: np.nan_to_num(self.errors[name], nan=np.inf))
+        return max(
+            self.errors, key=lambda name: np.nan_to_num(self.errors[name], nan=np.inf)
+        )
 
     @property
     def relative_error(self) -> float:
@@ -80,7 +82,9 @@ def gradient_check(
                 "float32 is too coarse for the slope test"
             )
         errors[name] = max(
-            _error_along(rng.standard_normal(param.shape), loss, param, grads[name], step)
+            _error_along(
+                rng.standard_normal(param.shape), loss, param, grads[name], step
+            )
             for _ in range(directions)
         )
     return GradientCheck(errors, tolerance)
@@ -102,4 +106,6 @@ def _error_along(
         below = float(loss())
     finally:
         param[...] = before
-    return relative_error((above - below) / (2 * epsilon), float((grad * direction).sum()))
+    return relative_error(
+        (above - below) / (2 * epsilon), float((grad * direction).sum())
+    )

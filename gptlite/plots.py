@@ -38,8 +38,7 @@ def new_axes(width: float = 8.0, height: float = 5.0) -> Axes:
 
 def save(ax: Axes, path: str | Path) -> None:
     """Write the figure that `ax` is on to a PNG file."""
-    figure = ax.get_figure()
-    assert figure is not None
+    figure: Any = ax.figure
     figure.savefig(path)
 
 

@@ -60,7 +60,7 @@ def _one_product(
         sides.append(lambda: torch.mm(ta, tb, out=tout))
     times = alternate(sides, rounds, burst=0.1)
     gflops = 2 * a.shape[0] * a.shape[1] * b.shape[1] / median(times[0]) / 1e9
-    row = {"shape": name, "gflops": round(gflops, 1)}
+    row: dict[str, Any] = {"shape": name, "gflops": round(gflops, 1)}
     return row | ({"ratio": round(ratio(*times), 3)} if against else {})
 
 
@@ -80,7 +80,7 @@ def bench_attention(against: str | None = None, rounds: int = 7) -> dict[str, An
             if against:
                 sides.append(_torch_attention(*shape))
             times = alternate(sides, rounds)
-            row = {"shape": f"B,H,T,D = {shape}"}
+            row: dict[str, Any] = {"shape": f"B,H,T,D = {shape}"}
             row["milliseconds"] = round(1e3 * median(times[0]) / REPEAT, 3)
             if against:
                 row["peer_milliseconds"] = round(1e3 * median(times[1]) / REPEAT, 3)
@@ -160,7 +160,8 @@ def bench_layernorm(against: str | None = None, rounds: int = 7) -> dict[str, An
         times = alternate(sides, rounds)
     # forward reads 1 and writes 1 row; backward reads 3 (inp, dout, dinp), writes 1
     gigabytes = 6 * N * C * 4 * REPEAT / 1e9
-    result = {"benchmark": "layernorm", "device": device(), "shape": f"{N}×{C}"}
+    result: dict[str, Any] = {"benchmark": "layernorm", "device": device()}
+    result["shape"] = f"{N}×{C}"
     result["milliseconds"] = round(1e3 * median(times[0]) / REPEAT, 3)
     result["gigabytes_per_s"] = round(gigabytes / median(times[0]), 1)
     if against:

@@ -92,7 +92,7 @@ def bench_memory(
         for side in sides:
             peaks[side].append(_child(name, side, 3)[1])
     ours = median(peaks["gptlite"])
-    result = {"benchmark": "memory", "preset": name, "device": device()}
+    result: dict[str, Any] = {"benchmark": "memory", "preset": name, "device": device()}
     result["megabytes"] = round(ours)
     if against:
         theirs = median(peaks[against])

@@ -84,6 +84,8 @@ def device() -> str:
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         lines = cpuinfo.read_text(errors="replace").splitlines()
-        names = [l.split(":", 1)[1].strip() for l in lines if l.startswith("model name")]
+        names = [
+            l.split(":", 1)[1].strip() for l in lines if l.startswith("model name")
+        ]
         name = names[0] if names else name
     return f"{name}, {available_cores()} cores"

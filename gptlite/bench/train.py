@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from gptlite.batch import Batch
 from gptlite.bench.timing import (
     SGEMM_FLOPS,
     alternate,
@@ -18,7 +19,6 @@ from gptlite.bench.timing import (
 )
 from gptlite.config import GPTConfig, TrainConfig, preset
 from gptlite.errors import ConfigError
-from gptlite.batch import Batch
 from gptlite.models.gpt import GPT
 from gptlite.parallel.pool import WorkerPool, available_cores
 from gptlite.training.step import Trainer

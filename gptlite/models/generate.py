@@ -28,7 +28,7 @@ class Decoder:
             raise DataError("wanted a prompt of at least one token, got an empty one")
         # a model may have room for more tokens than the tokenizer knows
         self.V = V = tokenizer.vocab_size
-        if V > model.config.vocab_size:
+        if model.config.vocab_size < V:
             raise DataError(
                 f"wanted a tokenizer of at most {model.config.vocab_size} tokens, got "
                 f"{V}; is this the tokenizer that the model was trained with?"
@@ -50,7 +50,8 @@ class Decoder:
         self._run(ids, np.zeros(len(tails), np.int64), self.lengths - 1)
 
     def _run(self, ids: np.ndarray, offsets: np.ndarray, last: np.ndarray) -> None:
-        a = self.workspace.activations(*ids.shape, for_backward=False)
+        B, T = ids.shape
+        a = self.workspace.activations(B, T, for_backward=False)
         self.model.hidden(a, ids, offsets, cache=self.cache)
         hidden = a.final_norm[np.arange(len(ids)), last]  # (B, C)
         self.logits = np.empty((len(ids), self.V), hidden.dtype)

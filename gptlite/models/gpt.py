@@ -13,8 +13,9 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 
 from gptlite.arena import Arena, Block
-from gptlite.config import GPTConfig
 from gptlite.batch import Batch
+from gptlite.config import GPTConfig
+from gptlite.errors import DataError
 from gptlite.models.cache import KVCache
 from gptlite.ops import kernels
 
@@ -28,7 +29,10 @@ def parameter_blocks(config: GPTConfig) -> list[Block]:
 
     return [
         Block(
-            {"token_embedding": (V, C), "position_embedding": (config.context_length, C)}
+            {
+                "token_embedding": (V, C),
+                "position_embedding": (config.context_length, C),
+            }
         ),
         Block(
             {
@@ -91,6 +95,12 @@ def heads(x: np.ndarray, n_head: int) -> np.ndarray:
     return x.reshape(B, T, n_head, C // n_head)
 
 
+def thirds(qkv: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(B, T, 3C) seen as three (B, T, C): queries, keys and values."""
+    C = qkv.shape[-1] // 3
+    return qkv[..., :C], qkv[..., C : 2 * C], qkv[..., 2 * C :]
+
+
 def rows(x: np.ndarray) -> np.ndarray:
     """(B, T, C) seen as (B·T, C), a view."""
     return x.reshape(-1, x.shape[-1])
@@ -99,12 +109,13 @@ def rows(x: np.ndarray) -> np.ndarray:
 class GPT:
     """A GPT-2 with its parameters; `ops` is the backend, a module of operations.
 
-    >>> from gptlite.config import GPTConfig
-    >>> model = GPT(GPTConfig(n_layer=1, n_head=2, n_embd=8, vocab_size=5))
-    >>> model.n_params
-    1328
-    >>> model.logits(np.array([[0, 1, 2]])).shape
-    (1, 3, 5)
+        >>> from gptlite.config import GPTConfig
+    from gptlite.errors import DataError
+        >>> model = GPT(GPTConfig(n_layer=1, n_head=2, n_embd=8, vocab_size=5))
+        >>> model.n_params
+        1328
+        >>> model.logits(np.array([[0, 1, 2]])).shape
+        (1, 3, 5)
     """
 
     def __init__(
@@ -139,7 +150,7 @@ class GPT:
         """
         self.params.flat.fill(0)
         for name, tensor in self.params.tensors():
-            if name.endswith("norm_weight") or "norm" in name and "weight" in name:
+            if "norm" in name and name.endswith("_weight"):
                 tensor.fill(1)
             elif tensor.ndim == 2:
                 tensor[...] = rng.normal(0, 0.02, tensor.shape)
@@ -179,6 +190,8 @@ class GPT:
         positions = np.zeros(ids.shape, np.int64) + np.arange(ids.shape[1])
         if offsets is not None:
             positions += offsets[:, None]
+        _check(ids, self.config.vocab_size, "token ids", "is it the right tokenizer?")
+        _check(positions, self.config.context_length, "positions", "cut the text")
         x = a.embedded
         ops.embedding_forward(
             x, ids, positions, w.token_embedding, w.position_embedding
@@ -187,7 +200,7 @@ class GPT:
         ops.layernorm_forward(norm.out, norm.mean, norm.rstd, x, norm.weight, norm.bias)
         for l, (act, par) in enumerate(zip(a.layers, w.layers, strict=True)):
             ops.linear_forward(act.qkv, act.norm1, par.qkv_weight, par.qkv_bias)
-            q, k, v = (heads(part, n_head) for part in np.split(act.qkv, 3, axis=-1))
+            q, k, v = (heads(part, n_head) for part in thirds(act.qkv))
             if cache is not None:
                 k, v = cache.append(l, k, v, positions)
             ops.attention_forward(
@@ -215,7 +228,9 @@ class GPT:
     def forward(self, a: Arena, batch: Batch) -> None:
         """`a.logits` (B, T, V) for a batch; the output weights are the embedding's."""
         self.hidden(a, batch.ids, segments=batch.segments)
-        self.ops.matmul(rows(a.logits), rows(a.final_norm), self.params.token_embedding.T)
+        self.ops.matmul(
+            rows(a.logits), rows(a.final_norm), self.params.token_embedding.T
+        )
 
     def backward(self, g: Arena, a: Arena, batch: Batch) -> None:
         """Add into the gradients `g`; `a.logits` holds the gradient of the logits."""
@@ -244,14 +259,19 @@ class GPT:
                 a.datt, grad.attn_proj_weight, grad.attn_proj_bias,
                 dresidual, act.att, par.attn_proj_weight,
             )  # fmt: skip
-            q, k, v = (heads(part, n_head) for part in np.split(act.qkv, 3, axis=-1))
-            dq, dk, dv = (heads(part, n_head) for part in np.split(a.dqkv, 3, axis=-1))
+            q, k, v = (heads(part, n_head) for part in thirds(act.qkv))
+            dq, dk, dv = (heads(part, n_head) for part in thirds(a.dqkv))
             ops.attention_backward(
                 dq, dk, dv, heads(a.datt, n_head), heads(act.att, n_head), act.lse,
                 q, k, v, None, batch.segments, batch.segments,
             )  # fmt: skip
             ops.linear_backward(
-                a.dnorm, grad.qkv_weight, grad.qkv_bias, a.dqkv, act.norm1, par.qkv_weight
+                a.dnorm,
+                grad.qkv_weight,
+                grad.qkv_bias,
+                a.dqkv,
+                act.norm1,
+                par.qkv_weight,
             )
         self._norm_backward(g, a, 0, a.embedded)
         positions = np.zeros(batch.ids.shape, np.int64) + np.arange(batch.ids.shape[1])
@@ -271,7 +291,7 @@ class GPT:
         """The sum of the unmasked tokens' losses, in nats."""
         self.forward(a, batch)
         self.ops.cross_entropy_forward(
-            a.losses.reshape(-1), rows(a.logits), *_flat_targets(batch)
+            a.losses.reshape(-1), rows(a.logits), *self._flat_targets(batch)
         )
         return float(a.losses.sum(dtype=np.float64))
 
@@ -280,7 +300,7 @@ class GPT:
         self.forward(a, batch)
         logits = rows(a.logits)  # overwritten by their gradient
         self.ops.cross_entropy_forward_backward(
-            a.losses.reshape(-1), logits, logits, *_flat_targets(batch)
+            a.losses.reshape(-1), logits, logits, *self._flat_targets(batch)
         )
         self.backward(g, a, batch)
         return float(a.losses.sum(dtype=np.float64))
@@ -296,9 +316,18 @@ class GPT:
         blocks = activation_blocks(self.config, B, T, for_backward)
         return Arena(blocks, self.params.flat.dtype)
 
+    def _flat_targets(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        targets = np.where(batch.mask, batch.targets, 0)
+        _check(targets, self.config.vocab_size, "targets", "is it the right tokenizer?")
+        return targets.reshape(-1), batch.mask.reshape(-1)
 
-def _flat_targets(batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-    return batch.targets.reshape(-1), batch.mask.reshape(-1)
+
+def _check(index: np.ndarray, end: int, what: str, hint: str) -> None:
+    """Kernels do not look: an index outside its table would read foreign memory."""
+    if index.size and not 0 <= index.min() <= index.max() < end:
+        raise DataError(
+            f"wanted {what} in 0 … {end - 1}, got {index.min()} … {index.max()}; {hint}"
+        )
 
 
 class Workspace:

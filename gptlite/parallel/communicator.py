@@ -24,9 +24,7 @@ class Communicator(Protocol):
         """The sum of all workers' `values`, the same bits for everyone."""
         ...
 
-    def reduce_scatter(
-        self, flat: np.ndarray, shards: list[Shard]
-    ) -> list[np.ndarray]:
+    def reduce_scatter(self, flat: np.ndarray, shards: list[Shard]) -> list[np.ndarray]:
         """The sum of all workers' `flat`, only this worker's shard of it.
 
         The arrays stay valid until a worker writes into its `flat` again.
@@ -84,9 +82,7 @@ class SharedMemory:
             total += other
         return total
 
-    def reduce_scatter(
-        self, flat: np.ndarray, shards: list[Shard]
-    ) -> list[np.ndarray]:
+    def reduce_scatter(self, flat: np.ndarray, shards: list[Shard]) -> list[np.ndarray]:
         # The sum lands in worker 0's buffer, where each worker touches only its own
         # shard: no copy, and always the order 0 + 1 + 2 + …
         shown = self._show(flat)

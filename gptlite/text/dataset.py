@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gptlite.errors import DataError
 from gptlite.batch import Batch
+from gptlite.errors import DataError
 from gptlite.text.tokenizer import Tokenizer
 
 VALIDATION_SHARE = 0.1  # the last tenth of the text
@@ -49,7 +49,9 @@ def read_text(path: str | Path) -> str:
 def sample_text() -> str:
     """The plays that ship in the package; source and licence lie beside them."""
     folder = resources.files("gptlite.text") / "sample"
-    plays = sorted(p.name for p in folder.iterdir() if p.name.startswith("shakespeare-"))
+    plays = sorted(
+        p.name for p in folder.iterdir() if p.name.startswith("shakespeare-")
+    )
     return "\n\n".join((folder / name).read_text(encoding="utf-8") for name in plays)
 
 

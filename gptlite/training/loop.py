@@ -138,7 +138,9 @@ class Loop:
     def _rate(self) -> float:
         c = self.config
         lowest = c.final_learning_rate / c.learning_rate
-        return warmup(self.step, c.warmup_steps) * cosine_schedule(self.progress, lowest)
+        return warmup(self.step, c.warmup_steps) * cosine_schedule(
+            self.progress, lowest
+        )
 
     def _one_step(self, rate: float) -> StepResult:
         batches = [

@@ -7,6 +7,7 @@ matrices, so it is cut between them.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -33,7 +34,7 @@ class Piece:
 def _cut(start: int, stop: int, size: int) -> list[slice]:
     """The stretch start … stop in `size` nearly equal slices."""
     ends = [start + (stop - start) * i // size for i in range(size + 1)]
-    return [slice(a, b) for a, b in zip(ends, ends[1:], strict=False)]
+    return [slice(a, b) for a, b in itertools.pairwise(ends)]
 
 
 def _elementwise(start: int, stop: int, decay_end: int, size: int) -> list[list[Piece]]:

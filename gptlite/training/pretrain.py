@@ -44,7 +44,9 @@ def continuation_task(
 
     return Task(
         next_batch=lambda rng: dataset.random_batch(config.batch_size, T, rng=rng),
-        validation=lambda n: dataset.validation_batches(max(16, config.batch_size), T, n),
+        validation=lambda n: dataset.validation_batches(
+            max(16, config.batch_size), T, n
+        ),
         bytes_per_token=dataset.bytes_per_token,
         sample=sample,
     )

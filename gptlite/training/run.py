@@ -1,7 +1,7 @@
 """A run is a folder: all that is needed to look at it, use it, or go on with it.
 
-    config.json  tokenizer.json  checkpoint/last.safetensors
-    metrics.jsonl  samples.txt  learning_curve.png  report.html
+config.json  tokenizer.json  checkpoint/last.safetensors
+metrics.jsonl  samples.txt  learning_curve.png  report.html
 """
 
 from __future__ import annotations

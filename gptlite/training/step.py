@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gptlite.config import TrainConfig
 from gptlite.batch import Batch
+from gptlite.config import TrainConfig
 from gptlite.models.gpt import GPT, Workspace
 from gptlite.parallel.communicator import Communicator
 from gptlite.parallel.pool import WorkerPool
@@ -89,12 +89,14 @@ class Trainer:
 
     def step(self, batches: list[Batch], rate: float = 1.0) -> StepResult:
         """Sum the gradients of the batches and update once, at `rate` of the peak."""
-        result = self.pool.run(
-            lambda comm: train_step(
-                comm, self.model, self.workspaces[comm.rank], self.optimizer,
-                batches, rate,
-            )  # fmt: skip
-        )[0]
+
+        def work(comm: Communicator) -> StepResult:
+            workspace = self.workspaces[comm.rank]
+            return train_step(
+                comm, self.model, workspace, self.optimizer, batches, rate
+            )
+
+        result = self.pool.run(work)[0]
         if result.finite:
             self.optimizer.steps += 1
         return result

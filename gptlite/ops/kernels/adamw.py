@@ -8,11 +8,14 @@ from gptlite.ops.kernels.jit import kernel
 
 
 @kernel
-def _adamw(params, grads, m, v, lr, beta1, beta2, eps, decay, fix1, fix2, scale):  # type: ignore[no-untyped-def]
+def _adamw(
+    params, grads, m, v, lr, beta1, rest1, beta2, rest2, eps, decay, fix1, fix2, scale
+):
+    """rest1 = 1 − beta1 and rest2 = 1 − beta2, rounded only after the subtraction."""
     for i in range(params.size):
         g = grads[i] * scale
-        m[i] = beta1 * m[i] + (np.float32(1) - beta1) * g
-        v[i] = beta2 * v[i] + (np.float32(1) - beta2) * g * g
+        m[i] = beta1 * m[i] + rest1 * g
+        v[i] = beta2 * v[i] + rest2 * g * g
         step = m[i] * fix1 / (np.sqrt(v[i] * fix2) + eps)
         params[i] -= lr * (step + decay * params[i])
 
@@ -31,6 +34,9 @@ def adamw(
     grad_scale: float,
 ) -> None:
     """One update in place; see the reference for the formula."""
+    rest1, rest2 = 1 - beta1, 1 - beta2
     fix1, fix2 = 1 / (1 - beta1**step), 1 / (1 - beta2**step)
-    numbers = (lr, beta1, beta2, eps, weight_decay, fix1, fix2, grad_scale)
+    numbers = (
+        lr, beta1, rest1, beta2, rest2, eps, weight_decay, fix1, fix2, grad_scale
+    )  # fmt: skip
     _adamw(params, grads, m, v, *(np.float32(x) for x in numbers))

@@ -1,8 +1,9 @@
 """Attention by stripes: a few queries against all the keys that they may see.
 
 A stripe's scores fit into the processor's cache: BLAS fills them, one compiled pass
-turns them into probabilities, BLAS uses them up. Keys in the masked half are never
-multiplied, and no (Tq, Tk) array exists. Backward computes the scores again.
+turns them into probabilities, BLAS uses them up. Keys that no query of the stripe may
+see are never multiplied, and no (Tq, Tk) array exists. Backward computes the scores
+again.
 """
 
 from __future__ import annotations
@@ -63,7 +64,7 @@ def _stripes(
 
 
 @kernel
-def _softmax_forward(  # type: ignore[no-untyped-def]
+def _softmax_forward(
     scores, lse, b0, t0, scale, offsets, prefix, q_segments, k_segments
 ):
     """Scores (b, H, t, k) become probabilities; lse is the whole (B, H, Tq)."""
@@ -96,7 +97,7 @@ def _softmax_forward(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _softmax_backward(  # type: ignore[no-untyped-def]
+def _softmax_backward(
     scores, datt, lse, pull, b0, t0, scale, offsets, prefix, q_segments, k_segments
 ):
     """Scores become probabilities again, datt (same shape) becomes dscores.

@@ -8,7 +8,7 @@ from gptlite.ops.kernels.jit import kernel
 
 
 @kernel
-def _embedding_forward(out, ids, positions, token_weight, position_weight):  # type: ignore[no-untyped-def]
+def _embedding_forward(out, ids, positions, token_weight, position_weight):
     N, C = out.shape
     for n in range(N):
         token, position = token_weight[ids[n]], position_weight[positions[n]]
@@ -17,7 +17,7 @@ def _embedding_forward(out, ids, positions, token_weight, position_weight):  # t
 
 
 @kernel
-def _add_rows(dtable, dout, index):  # type: ignore[no-untyped-def]
+def _add_rows(dtable, dout, index):
     N, C = dout.shape
     for n in range(N):
         row = dtable[index[n]]

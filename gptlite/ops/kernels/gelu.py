@@ -18,7 +18,7 @@ HALF, ONE = np.float32(0.5), np.float32(1)
 
 
 @kernel
-def _gelu_forward(out, inp):  # type: ignore[no-untyped-def]
+def _gelu_forward(out, inp):
     for i in range(inp.size):
         x = inp[i]
         out[i] = HALF * x * (ONE + tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x)))
@@ -27,7 +27,7 @@ def _gelu_forward(out, inp):  # type: ignore[no-untyped-def]
 # Backward works in place: two names for the same memory would make LLVM's check for
 # overlap fail at run time, and the loop fall back from vectors to single numbers.
 @kernel
-def _gelu_backward(grad, inp):  # type: ignore[no-untyped-def]
+def _gelu_backward(grad, inp):
     for i in range(inp.size):
         x = inp[i]
         t = tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x))
@@ -37,14 +37,14 @@ def _gelu_backward(grad, inp):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _gelu_exact_forward(out, inp):  # type: ignore[no-untyped-def]
+def _gelu_exact_forward(out, inp):
     for i in range(inp.size):
         x = inp[i]
         out[i] = HALF * x * (ONE + np.float32(math.erf(x * SQRT_HALF)))
 
 
 @kernel
-def _gelu_exact_backward(grad, inp):  # type: ignore[no-untyped-def]
+def _gelu_exact_backward(grad, inp):
     for i in range(inp.size):
         x = inp[i]
         cdf = HALF * (ONE + np.float32(math.erf(x * SQRT_HALF)))

@@ -48,27 +48,34 @@ _folder = str(cache_folder())
 _can_cache = True
 
 
-def kernel(function: Callable) -> Any:
-    """Compile `function` with Numba when it is first called.
+def kernel(target: Any) -> Any:
+    """Compile a function with Numba: `@kernel` when it is first called, for the types
+    that it is called with; `@kernel(signature)` at once, for just these types.
 
     If no folder can be written, the kernel is compiled anew in each process,
     with one warning.
     """
+    if isinstance(target, numba.core.typing.templates.Signature):
+        return lambda function: _compile(function, [target])
+    return _compile(target, [])
+
+
+def _compile(function: Callable, signature: list[Any]) -> Any:
     global _can_cache
     if not _can_cache:
-        return numba.njit(**OPTIONS)(function)
+        return numba.njit(*signature, **OPTIONS)(function)
     # Numba reads this setting when it decorates: it is ours only for that moment.
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _folder
     try:
-        return numba.njit(cache=True, **OPTIONS)(function)
+        return numba.njit(*signature, cache=True, **OPTIONS)(function)
     except (RuntimeError, OSError) as error:
         _can_cache = False
         warnings.warn(
             f"kernels cannot be kept in {_folder} ({error}); every start will take "
             "seconds longer. Set GPTLITE_CACHE to a folder that can be written.",
-            stacklevel=2,
+            stacklevel=3,
         )
-        return kernel(function)
+        return _compile(function, signature)
     finally:
         numba.config.CACHE_DIR = before
 

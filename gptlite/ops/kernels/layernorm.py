@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import njit
 
 from gptlite.ops.kernels.jit import OPTIONS, kernel
-from numba import njit
 
 EPSILON = np.float32(1e-5)
 ABSENT = np.zeros(0, np.float32)  # a bias, or a frozen weight's gradient
 
 
 @njit(inline="always", **OPTIONS)
-def _normalise(out, x, weight, bias):  # type: ignore[no-untyped-def]
+def _normalise(out, x, weight, bias):
     """One row: returns its mean and reciprocal standard deviation."""
     C = x.size
     total = np.float32(0)
@@ -31,13 +31,13 @@ def _normalise(out, x, weight, bias):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _layernorm_forward(out, mean, rstd, inp, weight, bias):  # type: ignore[no-untyped-def]
+def _layernorm_forward(out, mean, rstd, inp, weight, bias):
     for n in range(inp.shape[0]):
         mean[n], rstd[n] = _normalise(out[n], inp[n], weight, bias)
 
 
 @kernel
-def _residual_layernorm_forward(  # type: ignore[no-untyped-def]
+def _residual_layernorm_forward(
     residual_out, out, mean, rstd, residual, branch, weight, bias
 ):
     N, C = residual.shape
@@ -48,7 +48,7 @@ def _residual_layernorm_forward(  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _layernorm_backward(dinp, dweight, dbias, dout, inp, weight, mean, rstd):  # type: ignore[no-untyped-def]
+def _layernorm_backward(dinp, dweight, dbias, dout, inp, weight, mean, rstd):
     N, C = inp.shape
     for n in range(N):
         x, dy, dx, m, r = inp[n], dout[n], dinp[n], mean[n], rstd[n]

@@ -9,7 +9,7 @@ from gptlite.ops.kernels.matmul import matmul
 
 
 @kernel
-def _add_bias(out, bias):  # type: ignore[no-untyped-def]
+def _add_bias(out, bias):
     N, C = out.shape
     for n in range(N):
         for i in range(C):
@@ -17,7 +17,7 @@ def _add_bias(out, bias):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def _add_column_sums(dbias, dout):  # type: ignore[no-untyped-def]
+def _add_column_sums(dbias, dout):
     N, C = dout.shape
     for n in range(N):
         for i in range(C):

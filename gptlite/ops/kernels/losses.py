@@ -10,15 +10,15 @@ from gptlite.ops.kernels.vectormath import exp
 
 
 @njit(inline="always", **OPTIONS)
-def _largest(row):  # type: ignore[no-untyped-def]
+def _largest(row):
     top = row[0]
     for i in range(row.size):
-        top = top if row[i] <= top else row[i]  # a NaN stays
+        top = max(top, row[i])  # a NaN in the row shows up in the sum, not here
     return top
 
 
 @kernel
-def _cross_entropy_forward(losses, logits, targets, mask):  # type: ignore[no-untyped-def]
+def _cross_entropy_forward(losses, logits, targets, mask):
     N, V = logits.shape
     for n in range(N):
         losses[n] = np.float32(0)
@@ -32,7 +32,7 @@ def _cross_entropy_forward(losses, logits, targets, mask):  # type: ignore[no-un
 
 
 @kernel
-def _cross_entropy_in_place(losses, logits, targets, mask):  # type: ignore[no-untyped-def]
+def _cross_entropy_in_place(losses, logits, targets, mask):
     """The logits become their own gradient, row by row."""
     N, V = logits.shape
     for n in range(N):

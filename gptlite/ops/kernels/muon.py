@@ -11,7 +11,7 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 @kernel
-def _momentum_step(momentum_buffer, grad, momentum, scale):  # type: ignore[no-untyped-def]
+def _momentum_step(momentum_buffer, grad, momentum, scale):
     """Updates the buffer; leaves in grad the point that Nesterov looks ahead to."""
     m, n = grad.shape
     rest = np.float32(1) - momentum

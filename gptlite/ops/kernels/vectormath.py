@@ -16,10 +16,10 @@ from gptlite.ops.kernels.jit import OPTIONS
 
 
 @intrinsic
-def _float_from_bits(typing_context, bits):  # type: ignore[no-untyped-def]
+def _float_from_bits(typing_context, bits):
     """The float32 whose 32 bits are those of the integer `bits`."""
 
-    def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def generate(context, builder, signature, arguments):
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return types.float32(types.int32), generate
@@ -30,7 +30,7 @@ EXP_OVERFLOW = np.float32(88.7)  # above: infinity
 
 
 @numba.njit(inline="always", **OPTIONS)
-def exp(x):  # type: ignore[no-untyped-def]
+def exp(x):
     """e^x in float32, relative error below 2e-7 (tests/ops/test_vectormath.py).
 
     x = n·ln 2 + r with |r| ≤ ln 2 / 2: a polynomial gives e^r, and 2^n is written
@@ -52,6 +52,6 @@ def exp(x):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(inline="always", **OPTIONS)
-def tanh(x):  # type: ignore[no-untyped-def]
+def tanh(x):
     """tanh in float32, absolute error below 3e-7: 1 − 2 / (e^2x + 1)."""
     return np.float32(1) - np.float32(2) / (exp(np.float32(2) * x) + np.float32(1))

@@ -45,6 +45,12 @@ def _scores(q: np.ndarray, k: np.ndarray, visible: np.ndarray) -> np.ndarray:
     return np.where(visible[:, None], scores, -np.inf)
 
 
+def _probabilities(scores: np.ndarray, lse: np.ndarray) -> np.ndarray:
+    """(B, H, Tq, Tk): exp(score − lse), 0 where hidden, also if all of a row is."""
+    finite = np.where(lse == -np.inf, 0, lse)
+    return np.exp(scores - finite[..., None])
+
+
 def _one_key_head_per_query_head(kv: np.ndarray, H: int) -> np.ndarray:
     return np.repeat(kv, H // kv.shape[2], axis=2)  # (B, Tk, H, D)
 
@@ -72,7 +78,7 @@ def attention_forward(
 
     A query that sees nothing gets zeros. Backward needs q, k, v, out and lse:
     with lse any probability is one exp away, so no (Tq, Tk) array is kept
-    (Dao et al. 2022, arXiv:2205.14135).
+    (Dao et al. 2022, arXiv:2205.14135, and 2023, arXiv:2307.08691).
 
     >>> x = np.ones((1, 2, 1, 4))
     >>> out, lse = np.empty_like(x), np.empty((1, 1, 2))
@@ -80,7 +86,7 @@ def attention_forward(
     >>> out[0, :, 0, 0], lse.round(3)
     (array([1., 1.]), array([[[2.   , 2.693]]]))
     """
-    B, Tq, H, D = q.shape
+    B, Tq, H, _ = q.shape
     k, v = (_one_key_head_per_query_head(x, H) for x in (k, v))
     shape = (B, Tq, k.shape[1])
     visible = visible_keys(shape, offsets, q_segments, k_segments, prefix)
@@ -89,7 +95,7 @@ def attention_forward(
     top = np.where(top == -np.inf, 0, top)  # a row that sees nothing
     with np.errstate(divide="ignore"):
         lse[...] = top + np.log(np.exp(scores - top[..., None]).sum(axis=-1))
-    att = np.where(visible[:, None], np.exp(scores - lse[..., None]), 0)
+    att = _probabilities(scores, lse)
     out[...] = np.einsum("bhqk,bkhd->bqhd", att, v)
 
 
@@ -114,7 +120,7 @@ def attention_backward(
     k, v = (_one_key_head_per_query_head(x, H) for x in (k, v))
     visible = visible_keys((B, Tq, Tk), offsets, q_segments, k_segments, prefix)
     scores = _scores(q, k, visible)
-    att = np.where(visible[:, None], np.exp(scores - lse[..., None]), 0)
+    att = _probabilities(scores, lse)
 
     datt = np.einsum("bqhd,bkhd->bhqk", dout, v)  # through the weighted sum
     # Through softmax: each probability competes with all others of its row; their

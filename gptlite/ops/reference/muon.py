@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import numpy as np
 
-# The quintic whose iteration drives every singular value to about 1 (0.7 … 1.2)
-# in five rounds; its slope at 0 is as steep as possible.
+# The quintic whose iteration drives singular values to about 1 (0.7 … 1.2) in five
+# rounds, unless they are tiny; its slope at 0 is as steep as possible.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonalize(matrix: np.ndarray, rounds: int = 5) -> np.ndarray:
     """The matrix (m, n) with its singular values moved to about 1, as a new array.
+
+    Values below some 0.0015 of the matrix's norm get only part of the way.
 
     Newton-Schulz: X ← aX + (bA + cA²)X with A = XXᵀ acts on each singular value s
     as a·s + b·s³ + c·s⁵ and on no singular vector.
@@ -43,6 +45,8 @@ def muon(
     grad_scale: float,
 ) -> None:
     """One update of weight and momentum_buffer, in place; all three are (m, n).
+
+    grad may be used as scratch: its contents are lost.
 
     Nesterov momentum, then `orthogonalize`, then a step whose size does not depend
     on the gradient's: √max(1, n/m)·lr for every singular direction (weights are

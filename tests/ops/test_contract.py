@@ -6,6 +6,7 @@ import ast
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -127,7 +128,7 @@ def test_backward_leaves_its_inputs_alone(ops: ModuleType, name: str) -> None:
     assert all(np.array_equal(x, y) for x, y in zip(before, others, strict=True))
 
 
-def use_every_kernel() -> None:
+def use_every_kernel(backend: str = "threads") -> None:
     """Train a little with everything on; call what no model uses."""
     for bias in (True, False):
         config = GPTConfig(2, 2, 16, 8, 11, bias)
@@ -137,7 +138,7 @@ def use_every_kernel() -> None:
         batches = [Batch.of(ids, targets),
                    Batch(ids, targets, rng.random((3, 8)) > 0.5, segments)]  # fmt: skip
         for optimizer in ("adamw", "muon"):
-            with WorkerPool(2) as pool:
+            with WorkerPool(2, backend) as pool:
                 trainer = Trainer(GPT(config), TrainConfig(optimizer=optimizer), pool)
                 trainer.step(batches)
                 trainer.evaluate(batches)
@@ -188,9 +189,8 @@ def test_a_kernel_allocates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
             counters[name] = Counting(kernel)
             monkeypatch.setattr(module, name.split(".")[1], counters[name])
         # one worker at a time: the runtime's counters are those of the process
-        monkeypatch.setattr(
-            f"{__name__}.WorkerPool", lambda n: WorkerPool(n, "sequential")
-        )
+        in_turn = partial(WorkerPool, backend="sequential")
+        monkeypatch.setattr(f"{__name__}.WorkerPool", in_turn)
         use_every_kernel()
     called = {name: c for name, c in counters.items() if c.calls}
     assert len(called) >= 15

@@ -1,27 +1,48 @@
 """The matrix product: packed panels and a register tile, in Numba.
 
-One of B's panels at a time is copied so that the inner loop reads it front to back;
-A is read where it lies. Products of stacks of matrices go to BLAS through NumPy.
+B is copied into panels that the inner loop reads front to back; A is read where it
+lies. Stacks of matrices go to BLAS through NumPy. Explained in docs/kernels/matmul.md.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import types
+from numba import njit, types
+from numba.extending import register_jitable
 
-from gptlite.ops.kernels.jit import kernel
+from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.microkernel import COLS, ROWS, multiply_tile
 
 DEPTH = 384  # rows of B packed at a time: a panel of COLS columns is about an L1 cache
 WIDTH = 512  # columns of B packed at a time: with DEPTH, about an L2 cache
+CACHE_LINE = 64  # bytes
 
 _MATRIX = types.Array(types.float32, 2, "A")
 _READ = types.Array(types.float32, 2, "A", readonly=True)
 _VECTOR = types.Array(types.float32, 1, "C")
+_INT = types.int64
+
+
+@register_jitable
+def padded(width: int) -> int:
+    """`width` rounded up to whole panels."""
+    return -(-width // COLS) * COLS
+
+
+def scratch_floats(count: int) -> np.ndarray:
+    """Room for `count` floats, and some more so that `aligned` can begin later."""
+    return np.empty(count + CACHE_LINE // 4, np.float32)
+
+
+@njit(inline="always", **OPTIONS)
+def aligned(scratch):
+    """The part of scratch that begins at a cache line."""
+    past = scratch.ctypes.data % CACHE_LINE
+    return scratch[(CACHE_LINE - past) % CACHE_LINE // 4 :]
 
 
 @kernel(types.void(_VECTOR, _READ))
-def _pack(panels, b):
+def pack(panels, b):
     """Copy b (depth, width) into panels of COLS columns, the last filled with zeros."""
     depth, width = b.shape
     for j in range(0, width, COLS):
@@ -43,31 +64,42 @@ def _pack(panels, b):
                     column[k * COLS] = np.float32(0)
 
 
+@kernel(types.void(*[_INT] * 11))
+def multiply_packed(
+    a, a_row, a_col, panels, packed_depth, depth, out, out_row, M, N, add
+):
+    """out (M, N) = (or +=, if `add`) A (M, depth) @ the first `depth` rows of panels.
+
+    a, panels, out: addresses. Strides are in floats. packed_depth: the rows that
+    were packed.
+    """
+    for i in range(0, M, ROWS):
+        for j in range(0, N, COLS):
+            multiply_tile(
+                a + 4 * i * a_row, a_row, a_col, panels + 4 * j * packed_depth, depth,
+                out + 4 * (i * out_row + j), out_row,
+                min(ROWS, M - i), min(COLS, N - j), add,
+            )  # fmt: skip
+
+
 @kernel(types.void(_MATRIX, _READ, _READ, types.boolean, _VECTOR))
 def _multiply(out, a, b, accumulate, scratch):
     """out (M, N) with contiguous rows; a (M, K) and b (K, N) with any strides."""
     M, N = out.shape
     K = a.shape[1]
     a_row, a_col = a.strides[0] // 4, a.strides[1] // 4
-    out_row = out.strides[0] // 4
-    at = scratch.ctypes.data
-    skip = (64 - at % 64) % 64 // 4  # begin at a cache line
-    panels = scratch[skip:]
+    panels = aligned(scratch)
     for j in range(0, N, WIDTH):
         width = min(WIDTH, N - j)
         for k in range(0, K, DEPTH):
             depth = min(DEPTH, K - k)
-            _pack(panels, b[k : k + depth, j : j + width])
-            add = 1 if accumulate or k > 0 else 0
-            for i in range(0, M, ROWS):
-                a_at = a.ctypes.data + 4 * (i * a_row + k * a_col)
-                out_at = out.ctypes.data + 4 * (i * out_row + j)
-                for jj in range(0, width, COLS):
-                    multiply_tile(
-                        a_at, a_row, a_col, at + 4 * (skip + jj * depth), depth,
-                        out_at + 4 * jj, out_row,
-                        min(ROWS, M - i), min(COLS, width - jj), add,
-                    )  # fmt: skip
+            pack(panels, b[k : k + depth, j : j + width])
+            multiply_packed(
+                a.ctypes.data + 4 * k * a_col, a_row, a_col,
+                panels.ctypes.data, depth, depth,
+                out.ctypes.data + 4 * j, out.strides[0] // 4,
+                M, width, accumulate or k > 0,
+            )  # fmt: skip
 
 
 def matmul(
@@ -85,6 +117,5 @@ def matmul(
     K, N = b.shape
     if K == 0 and not accumulate:
         out[...] = 0
-    width = min(WIDTH, -(-N // COLS) * COLS)
-    scratch = np.empty(min(K, DEPTH) * width + 16, np.float32)
-    _multiply(out, a, b, accumulate, scratch)
+    width = min(WIDTH, padded(N))
+    _multiply(out, a, b, accumulate, scratch_floats(min(K, DEPTH) * width))

@@ -28,11 +28,13 @@ FAST = TrainConfig(
 )  # fmt: skip
 
 
-def normal(rng: np.random.Generator, *shape: int, dtype: Any = np.float32) -> np.ndarray:
+def normal(
+    rng: np.random.Generator, *shape: int, dtype: Any = np.float32
+) -> np.ndarray:
     return rng.standard_normal(shape).astype(dtype)
 
 
-def largest_error(actual: np.ndarray, wanted: np.ndarray) -> float:
+def largest_error(actual: np.ndarray, wanted: np.ndarray, scale: float = 0.0) -> float:
     """The largest difference, relative to the largest magnitude of `wanted`."""
     assert actual.shape == wanted.shape
     if not wanted.size:
@@ -40,14 +42,19 @@ def largest_error(actual: np.ndarray, wanted: np.ndarray) -> float:
     difference = np.abs(actual.astype(np.float64) - wanted.astype(np.float64)).max()
     if difference == 0:
         return 0.0
-    return float(difference / max(np.abs(wanted).max(), 1e-30))
+    return float(difference / max(np.abs(wanted).max(), scale, 1e-30))
 
 
 def assert_near(
-    actual: np.ndarray, wanted: np.ndarray, tolerance: float = 1e-5, name: str = ""
+    actual: np.ndarray,
+    wanted: np.ndarray,
+    tolerance: float = 1e-5,
+    name: str = "",
+    scale: float = 0.0,
 ) -> None:
+    """`scale`: errors are relative to this size where `wanted` is smaller."""
     assert np.isfinite(wanted).all() and np.isfinite(actual).all(), name
-    error = largest_error(actual, wanted)
+    error = largest_error(actual, wanted, scale)
     assert error <= tolerance, f"{name}: relative error {error:.1e} > {tolerance:.0e}"
 
 

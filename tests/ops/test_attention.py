@@ -24,7 +24,9 @@ def forward(ops: ModuleType, q: Any, k: Any, v: Any, **options: Any) -> tuple:
     return out, lse
 
 
-def backward(ops: ModuleType, dout: Any, q: Any, k: Any, v: Any, **options: Any) -> list:
+def backward(
+    ops: ModuleType, dout: Any, q: Any, k: Any, v: Any, **options: Any
+) -> list:
     out, lse = forward(ops, q, k, v, **options)
     d = [np.full(x.shape, np.nan, x.dtype) for x in (q, k, v)]
     ops.attention_backward(*d, dout, out, lse, q, k, v, **options)
@@ -87,7 +89,9 @@ def test_attention_kernel_equals_its_reference(
 
 
 @pytest.mark.parametrize("T", [5, 65, 150])
-def test_attention_kernel_takes_the_model_s_views(T: int, rng: np.random.Generator) -> None:
+def test_attention_kernel_takes_the_model_s_views(
+    T: int, rng: np.random.Generator
+) -> None:
     """q, k, v and their gradients are strided views on one array, as in the GPT."""
     B, H, D = 3, 2, 8
     qkv, dout = normal(rng, B, T, 3 * H * D), normal(rng, B, T, H * D)
@@ -107,7 +111,9 @@ def test_attention_kernel_takes_the_model_s_views(T: int, rng: np.random.Generat
 
 
 @BACKENDS
-def test_a_query_does_not_see_the_future(ops: ModuleType, rng: np.random.Generator) -> None:
+def test_a_query_does_not_see_the_future(
+    ops: ModuleType, rng: np.random.Generator
+) -> None:
     q, k, v = normal(rng, 3, 2, 100, 2, 4)
     before = forward(ops, q, k, v)[0][:, :70].copy()
     k[:, 70:], v[:, 70:] = normal(rng, 2, 2, 30, 2, 4)
@@ -117,7 +123,9 @@ def test_a_query_does_not_see_the_future(ops: ModuleType, rng: np.random.Generat
 
 
 @BACKENDS
-def test_what_is_hidden_gets_no_gradient(ops: ModuleType, rng: np.random.Generator) -> None:
+def test_what_is_hidden_gets_no_gradient(
+    ops: ModuleType, rng: np.random.Generator
+) -> None:
     q, k, v = normal(rng, 3, 1, 80, 2, 4)
     dout = normal(rng, 1, 80, 2, 4)
     dout[:, 30:] = 0  # only the first 30 queries count
@@ -212,7 +220,9 @@ def test_a_query_that_sees_nothing_gets_zeros_and_gives_no_gradient(
 
 
 @BACKENDS
-def test_the_weights_of_a_row_sum_to_one(ops: ModuleType, rng: np.random.Generator) -> None:
+def test_the_weights_of_a_row_sum_to_one(
+    ops: ModuleType, rng: np.random.Generator
+) -> None:
     q, k = normal(rng, 2, 2, 75, 2, 8) * np.float32(5)
     out = forward(ops, q, k, np.ones_like(k))[0]
     assert_near(out, np.ones_like(out), 1e-5)

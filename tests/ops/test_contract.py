@@ -1,4 +1,4 @@
-"""The contract of an operation: one signature, outputs first, adds, skips, no memory."""
+"""The contract of an operation: one signature, outputs first, adds, no memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ast
 import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from types import ModuleType
 
 import numpy as np
@@ -84,7 +83,9 @@ def test_backward_adds_where_its_docstring_says_so(ops: ModuleType, name: str) -
     getattr(ops, name)(*from_zero, *others)
     after = [x.copy() for x in before]
     getattr(ops, name)(*after, *others)
-    for adds, old, new, change in zip(ADDS[name], before, after, from_zero, strict=True):
+    for adds, old, new, change in zip(
+        ADDS[name], before, after, from_zero, strict=True
+    ):
         assert change.any()
         assert_near(new, old + change if adds else change, 1e-6)
 
@@ -107,8 +108,8 @@ def test_frozen_weights_are_skipped_and_change_nothing_else(
             assert x is None or np.array_equal(x, y)
     everything = [*before[:first_weight], *[None] * (len(before) - first_weight)]
     getattr(ops, name)(*everything, *others)
-    assert all(np.array_equal(x, y)
-               for x, y in zip(everything[:first_weight], whole, strict=False))  # fmt: skip
+    pairs = zip(everything[:first_weight], whole, strict=False)
+    assert all(np.array_equal(x, y) for x, y in pairs)
 
 
 @BACKENDS
@@ -118,7 +119,10 @@ def test_backward_leaves_its_inputs_alone(ops: ModuleType, name: str) -> None:
     if name == "attention_backward":
         q, k, v, dout, out = normal(rng, 5, 2, 70, 2, 4)
         lse = normal(rng, 2, 2, 70) + np.float32(5)
-        outputs, others = [np.empty_like(q) for _ in range(3)], [dout, out, lse, q, k, v]
+        outputs, others = (
+            [np.empty_like(q) for _ in range(3)],
+            [dout, out, lse, q, k, v],
+        )
     elif name == "gelu_backward":
         outputs, others = [normal(rng, 9)], [normal(rng, 9), normal(rng, 9)]
     else:
@@ -185,12 +189,16 @@ def test_a_kernel_allocates_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         for name, kernel in all_kernels().items():
             if not kernel.signatures:
                 continue  # inlined into others
-            module = importlib.import_module(f"gptlite.ops.kernels.{name.split('.')[0]}")
+            module = importlib.import_module(
+                f"gptlite.ops.kernels.{name.split('.')[0]}"
+            )
             counters[name] = Counting(kernel)
             monkeypatch.setattr(module, name.split(".")[1], counters[name])
         # one worker at a time: the runtime's counters are those of the process
-        in_turn = partial(WorkerPool, backend="sequential")
-        monkeypatch.setattr(f"{__name__}.WorkerPool", in_turn)
+        monkeypatch.setattr(
+            f"{__name__}.WorkerPool",
+            lambda n, *_, pool=WorkerPool: pool(n, "sequential"),
+        )
         use_every_kernel()
     called = {name: c for name, c in counters.items() if c.calls}
     assert len(called) >= 15

@@ -28,7 +28,9 @@ def copy(tmp_path: Path) -> Path:
     """The package in a folder of its own, without anything compiled."""
     root = tmp_path / "install"
     shutil.copytree(
-        PACKAGE, root / "gptlite", ignore=shutil.ignore_patterns("__pycache__", "sample")
+        PACKAGE,
+        root / "gptlite",
+        ignore=shutil.ignore_patterns("__pycache__", "sample"),
     )
     return root
 

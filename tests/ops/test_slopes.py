@@ -209,7 +209,9 @@ def test_adamw_is_the_textbook_update_number_by_number() -> None:
 
 
 @pytest.mark.parametrize("shape", [(5, 5), (3, 8), (8, 3), (1, 6)])
-def test_orthogonalize_moves_singular_values_and_no_singular_vector(shape: tuple) -> None:
+def test_orthogonalize_moves_singular_values_and_no_singular_vector(
+    shape: tuple,
+) -> None:
     matrix = RNG(11).normal(size=shape)
     U, s, Vt = np.linalg.svd(matrix, full_matrices=False)
     s = s / np.linalg.norm(matrix)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 
@@ -96,7 +97,7 @@ def test_collectives_are_right_whoever_comes_late(backend: str, size: int) -> No
     cuts = np.linspace(0, n, size + 1).astype(int)
     # each shard in two parts, as the optimizer cuts where weight decay ends
     shards = [[slice(a, (a + b) // 2), slice((a + b) // 2, b)]
-              for a, b in zip(cuts[:-1], cuts[1:], strict=True)]  # fmt: skip
+              for a, b in itertools.pairwise(cuts)]  # fmt: skip
     shared = np.zeros(n)
 
     def value(rank: int, turn: int) -> np.ndarray:

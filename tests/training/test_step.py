@@ -94,7 +94,9 @@ def test_the_loss_is_the_mean_over_the_tokens_that_count() -> None:
 
 @OPTIMIZERS
 @pytest.mark.parametrize("workers", [1, 2, 3])
-def test_threads_and_sequential_give_the_same_bits(optimizer: str, workers: int) -> None:
+def test_threads_and_sequential_give_the_same_bits(
+    optimizer: str, workers: int
+) -> None:
     a = train(optimizer, STEPS, workers, "threads")
     b = train(optimizer, STEPS, workers, "sequential")
     for x, y in zip(a[:3], b[:3], strict=True):

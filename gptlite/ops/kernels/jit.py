@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -44,38 +45,40 @@ def user_cache_folder() -> Path:
     return base / "gptlite"
 
 
-_folder = str(cache_folder())
-_can_cache = True
+def _writable_folder() -> str | None:
+    """The cache folder, made if need be; `None` with a warning where that fails."""
+    folder = cache_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+        return str(folder)
+    except OSError as error:
+        warnings.warn(
+            f"kernels cannot be kept in {folder} ({error.strerror}); every start will "
+            "take seconds longer. Set GPTLITE_CACHE to a folder that can be written.",
+            stacklevel=2,
+        )
+        return None
+
+
+_folder = _writable_folder()
 
 
 def kernel(target: Any) -> Any:
     """Compile a function with Numba: `@kernel` when it is first called, for the types
-    that it is called with; `@kernel(signature)` at once, for just these types.
-
-    If no folder can be written, the kernel is compiled anew in each process,
-    with one warning.
-    """
+    that it is called with; `@kernel(signature)` at once, for just these types."""
     if isinstance(target, numba.core.typing.templates.Signature):
         return lambda function: _compile(function, [target])
     return _compile(target, [])
 
 
 def _compile(function: Callable, signature: list[Any]) -> Any:
-    global _can_cache
-    if not _can_cache:
+    if _folder is None:
         return numba.njit(*signature, **OPTIONS)(function)
     # Numba reads this setting when it decorates: it is ours only for that moment.
     before, numba.config.CACHE_DIR = numba.config.CACHE_DIR, _folder
     try:
         return numba.njit(*signature, cache=True, **OPTIONS)(function)
-    except (RuntimeError, OSError) as error:
-        _can_cache = False
-        warnings.warn(
-            f"kernels cannot be kept in {_folder} ({error}); every start will take "
-            "seconds longer. Set GPTLITE_CACHE to a folder that can be written.",
-            stacklevel=3,
-        )
-        return _compile(function, signature)
     finally:
         numba.config.CACHE_DIR = before
 

@@ -153,6 +153,12 @@ PRESETS: dict[str, dict[str, Any]] = {
         "final_learning_rate": 1e-4, "beta2": 0.99, "warmup_steps": 100,
         "weight_decay": 0.1, "eval_every": 0, "sample_every": 0,
     },
+    # the lowest loss within three minutes, compilation included
+    "speedrun": {
+        **_BABY, "context_length": 128, "batch_size": 12, "seconds": 179.0,
+        "optimizer": "muon", "learning_rate": 4e-3, "final_learning_rate": 0.0,
+        "warmup_steps": 50, "eval_every": 0, "sample_every": 0, "checkpoint_every": 0,
+    },
     # what `gptlite demo` trains
     "demo": {
         **_BABY, "batch_size": 12, "seconds": 75.0, "learning_rate": 4e-3,

@@ -109,13 +109,12 @@ def rows(x: np.ndarray) -> np.ndarray:
 class GPT:
     """A GPT-2 with its parameters; `ops` is the backend, a module of operations.
 
-        >>> from gptlite.config import GPTConfig
-    from gptlite.errors import DataError
-        >>> model = GPT(GPTConfig(n_layer=1, n_head=2, n_embd=8, vocab_size=5))
-        >>> model.n_params
-        1328
-        >>> model.logits(np.array([[0, 1, 2]])).shape
-        (1, 3, 5)
+    >>> from gptlite.config import GPTConfig
+    >>> model = GPT(GPTConfig(n_layer=1, n_head=2, n_embd=8, vocab_size=5))
+    >>> model.n_params
+    1328
+    >>> model.logits(np.array([[0, 1, 2]])).shape
+    (1, 3, 5)
     """
 
     def __init__(

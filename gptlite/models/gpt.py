@@ -112,7 +112,7 @@ class GPT:
     >>> from gptlite.config import GPTConfig
     >>> model = GPT(GPTConfig(n_layer=1, n_head=2, n_embd=8, vocab_size=5))
     >>> model.n_params
-    1328
+    1344
     >>> model.logits(np.array([[0, 1, 2]])).shape
     (1, 3, 5)
     """

@@ -86,6 +86,8 @@ class Loop:
         self.started = time.perf_counter() if started is None else started
         self.seconds_before = 0.0
         self.losses: list[float] = []
+        sequences = config.batch_size * config.accumulation
+        self.tokens_per_step = sequences * trainer.model.config.context_length
         self.bar: Any = None
 
     @property
@@ -124,15 +126,14 @@ class Loop:
             elapsed = time.perf_counter() - loop_start
         self.save()
         val_loss = self.evaluate(windows=0)
-        c, tokens = self.config, self._tokens_per_batch * self.config.accumulation
         return Summary(
             steps=self.step,
             seconds=seconds,
-            tokens_per_s=(self.step - first) * tokens / elapsed if elapsed else 0.0,
+            tokens_per_s=(self.step - first) * self.tokens_per_step / elapsed,
             train_loss=float(np.mean(self.losses[-100:])) if self.losses else math.nan,
             val_loss=val_loss,
             bits_per_byte=self._bits_per_byte(val_loss),
-            interrupted=asked.is_set() and self.progress < 1 and bool(c.steps),
+            interrupted=asked.is_set() and self.progress < 1,
         )
 
     def _rate(self) -> float:
@@ -146,7 +147,6 @@ class Loop:
         batches = [
             self.task.next_batch(self.rng) for _ in range(self.config.accumulation)
         ]
-        self._tokens_per_batch = batches[0].ids.size
         result = self.trainer.step(batches, rate)
         if not result.finite:
             raise TrainingError(
@@ -220,7 +220,7 @@ class Loop:
         spent = time.perf_counter() - start
         done = max(self.progress - progress, 1e-9)
         left = spent / done * max(0.0, 1 - self.progress)
-        rate = (self.step - step) * self._tokens_per_batch * self.config.accumulation
+        rate = (self.step - step) * self.tokens_per_step
         bar.set_postfix_str(
             f"{rate / spent:,.0f} tokens/s, loss {result.loss:.3f}, "
             f"{int(left) // 60}:{int(left) % 60:02d} left",

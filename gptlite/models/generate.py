@@ -110,13 +110,13 @@ class TextStream:
         if found:
             self.stopped = True
             return self._send(text[: min(found)])
+        # an unfinished UTF-8 character has at most 3 bytes, each shown as U+FFFD
+        unfinished = min(3, len(text) - len(text.rstrip("\ufffd")))
+        text = text[: len(text) - unfinished]
         held = max(
             (n for s in self._stop for n in range(1, len(s)) if text.endswith(s[:n])),
             default=0,
         )
-        # an unfinished UTF-8 character has at most 3 bytes, each shown as U+FFFD
-        while held < len(text) and text[len(text) - held - 1] == "\ufffd":
-            held += 1
         return self._send(text[: len(text) - held])
 
     def flush(self) -> str:

@@ -26,14 +26,14 @@ STYLE = {
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"  # told apart by colour-blind eyes
 
 
+@matplotlib.rc_context(STYLE)
 def new_axes(width: float = 8.0, height: float = 5.0) -> Axes:
     """Axes on a new figure (shown by a notebook when it is the last value)."""
-    with matplotlib.rc_context(STYLE):
-        if matplotlib.get_backend().lower() == "agg":
-            return Figure(figsize=(width, height), layout="constrained").subplots()
-        from matplotlib import pyplot
+    if matplotlib.get_backend().lower() == "agg":
+        return Figure(figsize=(width, height), layout="constrained").subplots()
+    from matplotlib import pyplot
 
-        return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
+    return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
 
 
 def save(ax: Axes, path: str | Path) -> None:
@@ -42,6 +42,7 @@ def save(ax: Axes, path: str | Path) -> None:
     figure.savefig(path)
 
 
+@matplotlib.rc_context(STYLE)
 def learning_curve(
     metrics: Sequence[dict[str, Any]], ax: Axes | None = None, smooth: int = 20
 ) -> Axes:
@@ -75,6 +76,7 @@ def learning_curve(
     return ax
 
 
+@matplotlib.rc_context(STYLE)
 def attention_map(
     weights: np.ndarray, tokens: Sequence[str] | None = None, ax: Axes | None = None
 ) -> Axes:

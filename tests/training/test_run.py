@@ -324,9 +324,12 @@ def test_ctrl_c_saves_says_so_and_can_be_resumed(tmp_path: Path, text: str) -> N
     folder = tmp_path / "run"
     process = start(folder, text, *ENDLESS[:-1], "0")  # no checkpoint on the way
     metrics = Run(folder).metrics_file
-    wait_until(process, lambda: metrics.exists() and metrics.stat().st_size > 0)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    try:
+        wait_until(process, lambda: metrics.exists() and metrics.stat().st_size > 0)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+    finally:
+        process.kill()  # no child outlives a test that failed
     assert process.returncode == 130, err
     assert "Traceback" not in err and "--resume" in err
     summary = json.loads(out.splitlines()[-1])

@@ -197,3 +197,31 @@ def test_the_gradient_norm_is_reported_before_clipping() -> None:
             config = dataclasses.replace(CONFIG, grad_clip=limit)
             norms.append(Trainer(GPT(TINY), config, pool).step(STEPS[0]).grad_norm)
     assert norms[0] == norms[1] == norms[2] > 1e-2
+
+
+def test_a_gradient_is_clipped_to_the_limit_exactly() -> None:
+    """After one step AdamW's m is (1 - beta1) times the clipped mean gradient."""
+    for limit in (1e-3, 1e-2):
+        with WorkerPool(2) as pool:
+            config = dataclasses.replace(CONFIG, grad_clip=limit, beta1=0.5)
+            trainer = Trainer(GPT(TINY), config, pool)
+            assert trainer.step(STEPS[0]).grad_norm > limit
+            norm = np.linalg.norm(trainer.optimizer.m.flat.astype(np.float64))
+            assert norm == pytest.approx(0.5 * limit, rel=1e-5)
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_without_a_gradient_weight_decay_shrinks_the_matrices_alone(
+    workers: int,
+) -> None:
+    [batch] = STEPS[0]
+    empty = dataclasses.replace(batch, mask=np.zeros_like(batch.mask))
+    model = GPT(dataclasses.replace(TINY, bias=True))
+    model.params.flat[model.decay_end :] = 0.5
+    before = model.params.flat.copy()
+    config = dataclasses.replace(CONFIG, learning_rate=0.1, weight_decay=0.2)
+    with WorkerPool(workers) as pool:
+        Trainer(model, config, pool).step([empty], rate=0.5)
+    end, after = model.decay_end, model.params.flat
+    assert_near(after[:end], before[:end] * (1 - 0.5 * 0.1 * 0.2), 1e-6)
+    assert_same_bits(after[end:], before[end:])

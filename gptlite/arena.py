@@ -74,6 +74,8 @@ class Arena:
             start += block.size
 
     def __getattr__(self, name: str) -> np.ndarray:
+        if name.startswith("_"):  # what Python itself asks for, `copy` for one
+            raise AttributeError(name)
         raise AttributeError(
             f"this arena has no tensor {name!r}; it has {sorted(self._slices)}"
         )
@@ -125,3 +127,12 @@ class Arena:
     def like(self) -> Arena:
         """A new arena of zeros with the same layout and dtype."""
         return Arena(self.blocks, self.flat.dtype)
+
+    def copy(self) -> Arena:
+        """A new arena with the same numbers, on memory of its own."""
+        other = self.like()
+        other.flat[...] = self.flat
+        return other
+
+    def __deepcopy__(self, memo: dict) -> Arena:
+        return self.copy()

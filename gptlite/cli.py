@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import io
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -67,8 +69,9 @@ def command_pretrain(args: argparse.Namespace) -> dict[str, Any]:
         process_started(),
     )
     summary = result.summary
-    write_report(result.run, summary, result.model.n_params, f"gptlite {args.preset}")
-    described = {"out": out, "preset": args.preset, "n_params": result.model.n_params}
+    name = None if args.resume else args.preset
+    write_report(result.run, summary, result.model.n_params, f"gptlite {name or out}")
+    described = {"out": out, "preset": name, "n_params": result.model.n_params}
     if summary.interrupted:
         print(f"stopped at step {summary.steps}; go on with --resume", file=sys.stderr)
     return described | dataclasses.asdict(summary)
@@ -156,6 +159,13 @@ def _whole(text: str) -> int:
     return value
 
 
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"wanted seconds > 0, got {text}")
+    return value
+
+
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="gptlite", description="How a ChatGPT is made, brick by brick."
@@ -174,7 +184,7 @@ def build_parser() -> argparse.ArgumentParser:
     demo = command("demo", command_demo, "train a small GPT and show what it learned")
     demo.add_argument("--out", default="runs/demo", metavar="RUN")
     demo.add_argument(
-        "--seconds", type=float, metavar="X", help="time for the training"
+        "--seconds", type=_seconds, metavar="X", help="time for the training"
     )
 
     pretrain = command("pretrain", command_pretrain, "train a model on a text")
@@ -209,7 +219,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def _print(result: dict[str, Any], as_json: bool) -> None:
     if as_json:
-        print(json.dumps(result))
+        known = {k: None if v != v else v for k, v in result.items()}  # NaN: no JSON
+        print(json.dumps(known, allow_nan=False))
         return
     width = max(map(len, result), default=0)
     for name, value in result.items():
@@ -222,14 +233,21 @@ def _print(result: dict[str, Any], as_json: bool) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper):  # show `?` rather than fail
+            output.reconfigure(errors="replace")
     args = build_parser().parse_args(argv)
     try:
         result = args.run(args)
+        _print(result, args.json)
+        sys.stdout.flush()
     except GptliteError as error:
         print(f"gptlite: error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("gptlite: interrupted", file=sys.stderr)
         return 130
-    _print(result, args.json)
+    except BrokenPipeError:  # `… | head`: who reads has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     return 130 if result.get("interrupted") else 0

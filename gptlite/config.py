@@ -27,6 +27,13 @@ def _check_numbers(config: Any, positive: str = "", not_negative: str = "") -> N
                 repr(value),
                 "write it without a decimal point",
             )
+        if field.type == "bool":
+            _require(
+                isinstance(value, bool),
+                f"true or false for {field.name}",
+                repr(value),
+                "check config.json",
+            )
         if field.type == "float":
             _require(
                 isinstance(value, (int, float)) and math.isfinite(value),

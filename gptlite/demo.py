@@ -45,7 +45,7 @@ def run_demo(out: str, seconds: float | None, started: float) -> Result:
         texts = result.run.samples_file.read_text(encoding="utf-8").split("── step ")[
             1:
         ]
-        for text in [texts[0], texts[-1]]:
+        for text in dict.fromkeys([texts[0], texts[-1]]):
             print(f"\n── step {text.strip()}")
     write_report(result.run, summary, result.model.n_params, "gptlite demo")
     print(f"\nThe learning curve and all samples: {result.run.report_file}")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import matplotlib
 import numpy as np
@@ -36,7 +36,7 @@ def new_axes(width: float = 8.0, height: float = 5.0) -> Axes:
     return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
 
 
-def save(ax: Axes, path: str | Path) -> None:
+def save(ax: Axes, path: str | Path | IO[bytes]) -> None:
     """Write the figure that `ax` is on to a PNG file."""
     figure: Any = ax.figure
     figure.savefig(path)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.numpy import load_file
 
 from gptlite import __version__
 from gptlite.cli import main
-from gptlite.config import PRESETS
+from gptlite.config import PRESETS, GPTConfig, TrainConfig
+from gptlite.models import checkpoint
+from gptlite.models.sampling import Sampling
 from gptlite.training.run import Run
-from tests.helpers import run_cli
+from tests.helpers import child_environment, run_cli
 
 TEXT = "".join(f"line {i}: the cat sat on the mat, {i * i}\n" for i in range(80))
 SMALL = (
@@ -324,3 +330,162 @@ def test_resuming_a_finished_run_changes_nothing(
     again = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert again["steps"] == first["steps"]
     assert again["val_loss"] == first["val_loss"]
+
+
+# --- flags, pipes, terminals ---------------------------------------------------------
+
+
+def strict(text: str) -> dict[str, Any]:
+    """JSON as other programs read it: NaN is none."""
+
+    def refuse(name: str) -> None:
+        raise AssertionError(f"{name} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_json_is_json_even_if_there_was_no_step(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["pretrain", "--out", str(run), "--resume", "--json"]) == 0
+    found = strict(capsys.readouterr().out.splitlines()[-1])
+    assert found["steps"] == 4
+
+
+def test_a_resumed_run_does_not_claim_another_preset(
+    shell: Shell, text: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    flags = ("--preset", "nano", "--steps", "2", "--context-length", "12")
+    first = shell.json("pretrain", "--text", text, "--out", out, *flags)
+    assert first["preset"] == "nano"
+    again = shell.json("pretrain", "--out", out, "--resume", "--steps", 3)
+    assert again.get("preset") in (None, "nano")
+    assert "gptlite baby" not in (out / "report.html").read_text(encoding="utf-8")
+
+
+def test_every_field_of_the_configurations_has_its_flag(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for command, kinds in (("pretrain", (GPTConfig, TrainConfig)),
+                           ("generate", (Sampling,))):  # fmt: skip
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        shown = capsys.readouterr().out
+        for kind in kinds:
+            for field in dataclasses.fields(kind):
+                assert "--" + field.name.replace("_", "-") in shown
+
+
+def test_flags_reach_the_configuration_that_is_stored(
+    shell: Shell, text: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    flags = ("--bias", "--optimizer", "muon", "--seed", "7", "--vocab-size", "100",
+             "--weight-decay", "0.25", "--pool", "sequential")  # fmt: skip
+    shell.json("pretrain", "--text", text, "--out", out, *SMALL, *flags)
+    stored_text, model, training = Run(out).read_config()
+    assert stored_text == str(text)
+    assert model.bias is True and model.vocab_size == 100
+    assert (training.optimizer, training.seed, training.weight_decay) == (
+        "muon", 7, 0.25
+    )  # fmt: skip
+    assert training.pool == "sequential"
+    shell.json("pretrain", "--out", out, "--resume", "--steps", 5)
+    assert Run(out).read_config()[1].vocab_size == 100
+    assert len(shell.json("generate", out, "--prompt", "t")["ids"]) == 200
+
+
+def test_zero_workers_are_one_a_core(shell: Shell, text: Path, tmp_path: Path) -> None:
+    flags = [*SMALL[:-8], "--workers", "0", "--steps", "2"]
+    found = shell.json("pretrain", "--text", text, "--out", tmp_path / "r", *flags)
+    assert found["steps"] == 2
+
+
+def test_a_run_can_be_resumed_from_another_folder(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: Shell
+) -> None:
+    """The text was named relative to where the first command was typed."""
+    monkeypatch.chdir(text.parent)
+    out = tmp_path / "run"
+    shell.json("pretrain", "--text", text.name, "--out", out, *SMALL)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert shell.json("pretrain", "--out", out, "--resume", "--steps", 5)["steps"] == 5
+
+
+def test_a_loss_that_is_not_a_number_is_one_line_without_warnings(
+    text: Path, tmp_path: Path
+) -> None:
+    flags = ("--learning-rate", "1e30", "--warmup-steps", "0", "--steps", "50")
+    done = run_cli("pretrain", "--text", str(text), "--out", str(tmp_path / "run"),
+                   *SMALL[:10], *flags)  # fmt: skip
+    assert done.returncode == 1 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "finite loss" in done.stderr
+
+
+def test_random_numbers_damaged_in_the_checkpoint(shell: Shell, run: Path) -> None:
+    file = Run(run).checkpoint_file
+    tensors, found = load_file(file), checkpoint.metadata(file)
+    state = found["rng"]
+    for damaged in (None, {}, {**state, "bit_generator": "MT19937"},
+                    {**state, "state": {"state": -1, "inc": 1}},
+                    {**state, "state": {"state": 2**200, "inc": 1}},
+                    {**state, "state": {"state": "1", "inc": 1}}):  # fmt: skip
+        checkpoint.save(file, tensors, {**found, "rng": damaged})
+        err = shell.error("pretrain", "--out", run, "--resume", "--steps", 9)
+        assert "last.safetensors" in err
+
+
+@pytest.fixture(scope="module")
+def bytes_run(trained: Path) -> Path:
+    """A run whose tokens are bytes: it can write any character, or none."""
+    folder = trained.parent
+    (folder / "euro.txt").write_text("€" * 400, encoding="utf-8")
+    arguments = ["pretrain", "--text", str(folder / "euro.txt"), *SMALL]
+    arguments += ["--tokenizer", "byte", "--out", str(folder / "bytes")]
+    assert main(arguments) == 0
+    return folder / "bytes"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8:strict"])
+@pytest.mark.parametrize("prompt", ["€", "\udcff"])
+def test_what_a_terminal_cannot_show_does_not_stop_it(
+    bytes_run: Path, encoding: str, prompt: str
+) -> None:
+    """A text file redirected on Windows; a prompt that is no UTF-8."""
+    if prompt == "\udcff" and encoding != "utf-8:strict":
+        pytest.skip("one of them is enough")
+    done = run_cli("generate", str(bytes_run), "--prompt", prompt, "--max-tokens", "9",
+                   PYTHONIOENCODING=encoding)  # fmt: skip
+    assert "Traceback" not in done.stderr
+    if done.returncode:
+        assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(trained: Path) -> None:
+    """`gptlite generate … | head -c 1`"""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gptlite", "generate", str(trained), "--prompt", "a",
+         "--max-tokens", "20000"],
+        env=child_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    assert process.stdout and process.stderr
+    assert process.stdout.read(1) == b"a"
+    process.stdout.close()
+    err = process.stderr.read().decode()
+    process.stderr.close()
+    process.wait(60)
+    assert "Traceback" not in err and "Exception" not in err
+
+
+def test_ctrl_c_while_it_generates_is_no_traceback(
+    shell: Shell, trained: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gptlite.models.generate.stream", interrupted)
+    assert main(["generate", str(trained), "--prompt", "a"]) == 130
+    assert "interrupted" in capsys.readouterr().err

@@ -133,3 +133,10 @@ def test_the_warm_up_rises_in_a_line_and_stays() -> None:
     assert warmup(0, 0) == 1
     rates = [warmup(i, 4) for i in range(8)]
     assert rates == pytest.approx([0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1])
+
+
+@pytest.mark.parametrize("bias", ["no", 1, None])
+def test_a_switch_is_true_or_false(bias: object) -> None:
+    """config.json may be edited by hand; "no" would be taken for yes."""
+    with pytest.raises(ConfigError, match="bias"):
+        GPTConfig(bias=bias)  # type: ignore[arg-type]

@@ -83,3 +83,17 @@ def test_float32_and_wrong_shapes_are_refused() -> None:
     for x, g in ((np.ones(3, np.float32), np.ones(3)), (np.ones(3), np.ones((1, 3)))):
         with pytest.raises(DataError, match="float64"):
             gradient_check(lambda: 0.0, {"x": x}, {"x": g}, rng=rng)
+
+
+def test_a_loss_that_is_not_a_number_in_one_direction_only_does_not_pass() -> None:
+    """NaN compares false with everything: it must not be lost among good directions."""
+    x, calls = {"x": np.ones(2)}, []
+
+    def loss() -> float:
+        calls.append(1)
+        return np.nan if len(calls) in (3, 4) else float(x["x"].sum())
+
+    rng = np.random.default_rng(0)
+    result = gradient_check(loss, x, {"x": np.ones(2)}, rng=rng)
+    assert len(calls) == 6
+    assert not result.passed

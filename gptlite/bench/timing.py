@@ -20,7 +20,7 @@ def seconds_per_call(work: Callable[[], object], burst: float) -> float:
     """Mean seconds of one call, over calls that fill at least `burst` seconds."""
     work()  # wakes the threads and fills the caches
     start, calls = time.perf_counter(), 0
-    while time.perf_counter() - start < burst:
+    while not calls or time.perf_counter() - start < burst:
         work()
         calls += 1
     return (time.perf_counter() - start) / calls

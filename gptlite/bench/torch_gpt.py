@@ -85,6 +85,7 @@ class TorchTrainer:
         self.optimizer = torch.optim.AdamW(
             groups,
             lr=config.learning_rate,
+            eps=config.eps,
             betas=(config.beta1, config.beta2),
             weight_decay=config.weight_decay,
             fused=True,

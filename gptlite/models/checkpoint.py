@@ -6,6 +6,7 @@ is killed in between leaves the earlier checkpoint as it was.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -21,6 +22,8 @@ from gptlite.config import GPTConfig
 from gptlite.errors import CheckpointError, ConfigError
 from gptlite.models.gpt import GPT
 
+READABLE = ("F32", "F64", "F16")
+
 
 def _flush(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
@@ -28,6 +31,11 @@ def _flush(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _remove(file: Path) -> None:
+    with contextlib.suppress(OSError):
+        file.unlink(missing_ok=True)
 
 
 def _replace(temporary: Path, path: Path) -> None:
@@ -39,12 +47,18 @@ def _replace(temporary: Path, path: Path) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write a small file, atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a small file, atomically."""
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_bytes(content)
         _replace(temporary, path)
     except OSError as error:
+        _remove(temporary)
         raise CheckpointError(
             f"cannot write {path}: {error.strerror}; choose another --out "
             "or free some space"
@@ -58,11 +72,16 @@ def save(
     temporary = path.with_name(f".{path.name}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(".tmp*"):  # safetensors' own, after a kill
+            left.unlink()
         texts = {name: json.dumps(value) for name, value in metadata.items()}
+        temporary.touch()
+        mode = temporary.stat().st_mode  # as the umask says; safetensors': 0600
         save_file(dict(tensors), temporary, texts)
+        temporary.chmod(mode)
         _replace(temporary, path)
     except (OSError, SafetensorError) as error:
-        temporary.unlink(missing_ok=True)
+        _remove(temporary)
         raise CheckpointError(
             f"cannot write the checkpoint {path}: {error}; choose another --out or "
             "free some space (earlier checkpoints are untouched)"
@@ -96,7 +115,13 @@ def load_into(path: Path, wanted: Mapping[str, np.ndarray]) -> None:
                         f"wanted the tensor {name} in {path}, got only "
                         f"{', '.join(sorted(there)[:5])} …; it is another model's file"
                     )
-                shape = tuple(file.get_slice(name).get_shape())
+                part = file.get_slice(name)
+                if part.get_dtype() not in READABLE:
+                    raise CheckpointError(
+                        f"wanted {name} in {', '.join(READABLE)}, got "
+                        f"{part.get_dtype()} in {path}; convert the file first"
+                    )
+                shape = tuple(part.get_shape())
                 if shape != array.shape:
                     raise CheckpointError(
                         f"wanted {name} of shape {array.shape}, got {shape} in {path}; "

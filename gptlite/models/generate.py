@@ -36,12 +36,13 @@ class Decoder:
         self.seen = np.zeros((len(self.rows), V), bool)
         for b, row in enumerate(self.rows):
             self.seen[b, row] = True
-        self._fill(model.config.context_length)
+        T = model.config.context_length
+        self._fill([min(len(row), T) for row in self.rows])
 
-    def _fill(self, keep: int) -> None:
+    def _fill(self, keep: list[int]) -> None:
         """Run the newest `keep` tokens of each row; `self.logits` (B, V) follow."""
         config, dtype = self.model.config, self.model.params.flat.dtype
-        tails = [row[-keep:] for row in self.rows]
+        tails = [row[-n:] for row, n in zip(self.rows, keep, strict=True)]
         self.lengths = np.array([len(tail) for tail in tails])  # tokens in the cache
         ids = np.zeros((len(tails), self.lengths.max()), np.int64)
         for row, tail in zip(ids, tails, strict=True):
@@ -63,8 +64,10 @@ class Decoder:
         for b, token in enumerate(ids.tolist()):
             self.rows[b].append(token)
             self.seen[b, token] = True
-        if self.lengths.max() == self.model.config.context_length:
-            self._fill(max(1, self.model.config.context_length // 2))
+        T = self.model.config.context_length
+        if self.lengths.max() == T:
+            half = max(1, T // 2)
+            self._fill([half if n == T else n + 1 for n in self.lengths.tolist()])
             return
         self._run(ids[:, None], self.lengths, np.zeros(len(ids), np.int64))
         self.lengths = self.lengths + 1

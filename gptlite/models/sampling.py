@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +22,11 @@ class Sampling:
 
     def __post_init__(self) -> None:
         for name, good, wanted in (
-            ("temperature", self.temperature >= 0, "≥ 0"),
+            ("temperature", 0 <= self.temperature < math.inf, "≥ 0"),
             ("top_k", self.top_k >= 0, "≥ 0"),
             ("top_p", 0 < self.top_p <= 1, "in (0, 1]"),
             ("min_p", 0 <= self.min_p <= 1, "in [0, 1]"),
-            ("repetition_penalty", self.repetition_penalty > 0, "> 0"),
+            ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "> 0"),
         ):
             if not good:
                 raise ConfigError(f"wanted {name} {wanted}, got {getattr(self, name)}")
@@ -43,6 +44,7 @@ def penalise_repetition(
 ) -> np.ndarray:
     """Tokens in `seen` (B, V, bool) lose: a positive logit is divided by the penalty,
     a negative one multiplied (Keskar et al. 2019, arXiv:1909.05858)."""
+    logits = logits.astype(np.float64)  # room for the largest penalties
     weaker = np.where(logits > 0, logits / penalty, logits * penalty)
     return np.where(seen, weaker, logits)
 
@@ -103,7 +105,9 @@ def sample(
         # very small temperatures: the difference to the best logit first, so that
         # nothing overflows
         gap = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-        p = restrict(np.exp(log_softmax(gap / sampling.temperature)), sampling)
+        with np.errstate(over="ignore"):  # minus infinity: never drawn
+            gap /= sampling.temperature
+        p = restrict(np.exp(log_softmax(gap)), sampling)
         # inverse transform: the first token at which the running sum passes the dice
         reached = np.cumsum(p, axis=-1) > dice[:, None]
         last_possible = p.shape[-1] - 1 - (p[:, ::-1] > 0).argmax(axis=-1)

@@ -76,7 +76,8 @@ class SharedMemory:
         return board
 
     def all_reduce(self, values: np.ndarray) -> np.ndarray:
-        shown = self._show(values)
+        # a copy: whoever is done may change `values` while others still add
+        shown = self._show(values.copy())
         total = shown[0].copy()
         for other in shown[1:]:  # in order of rank: the same bits for everyone
             total += other

@@ -8,6 +8,7 @@ cores, with three synchronisations a step.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from threading import BrokenBarrierError
@@ -28,6 +29,28 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+class OneBlasThread:
+    """BLAS uses one thread while any pool is open, and its own after the last."""
+
+    _lock = threading.Lock()
+    _open = 0
+    _limit: Any = None
+
+    @classmethod
+    def enter(cls) -> None:
+        with cls._lock:
+            if cls._open == 0:
+                cls._limit = threadpool_limits(1, user_api="blas")
+            cls._open += 1
+
+    @classmethod
+    def leave(cls) -> None:
+        with cls._lock:
+            cls._open -= 1
+            if cls._open == 0:
+                cls._limit.restore_original_limits()
 
 
 class WorkerPool:
@@ -54,7 +77,8 @@ class WorkerPool:
         self.size, self.backend = n, backend
         self._meeting = Meeting(n, one_at_a_time=backend == "sequential")
         self._threads = ThreadPoolExecutor(n, thread_name_prefix="gptlite-worker")
-        self._blas_limit = threadpool_limits(1, user_api="blas")
+        self._closed = False
+        OneBlasThread.enter()
 
     def run(self, function: Callable[[SharedMemory], Result]) -> list[Result]:
         """Call `function(comm)` on every worker; the results in order of rank.
@@ -89,7 +113,9 @@ class WorkerPool:
     def close(self) -> None:
         """End the threads and give BLAS its threads back."""
         self._threads.shutdown()
-        self._blas_limit.restore_original_limits()
+        if not self._closed:
+            self._closed = True
+            OneBlasThread.leave()
 
     def __enter__(self) -> WorkerPool:
         return self

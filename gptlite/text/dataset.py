@@ -80,7 +80,7 @@ class Dataset:
                 f"context of {context_length}, got {len(train)} and {len(validation)}; "
                 "give more text or lower --context-length"
             )
-        size = len(tokenizer.decode(validation).encode("utf-8", "surrogatepass"))
+        size = len(tokenizer.decode_bytes(validation))
         return cls(train, validation, size / len(validation))
 
     def random_batch(

@@ -32,6 +32,10 @@ class Tokenizer(Protocol):
         """The text of `ids`."""
         ...
 
+    def decode_bytes(self, ids: np.ndarray | list[int]) -> bytes:
+        """The same in UTF-8, exact even where `ids` begin inside a character."""
+        ...
+
     def to_json(self) -> dict[str, Any]:
         """All that is needed to build it again."""
         ...
@@ -83,6 +87,9 @@ class CharTokenizer:
     def decode(self, ids: np.ndarray | list[int]) -> str:
         return "".join(self.characters[i] for i in _checked(ids, self.vocab_size))
 
+    def decode_bytes(self, ids: np.ndarray | list[int]) -> bytes:
+        return self.decode(ids).encode("utf-8", "surrogatepass")
+
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind, "characters": self.characters}
 
@@ -105,7 +112,10 @@ class ByteTokenizer:
 
     def decode(self, ids: np.ndarray | list[int]) -> str:
         """Bytes that are no valid UTF-8 become the replacement character."""
-        return bytes(_checked(ids, 256)).decode("utf-8", errors="replace")
+        return self.decode_bytes(ids).decode("utf-8", errors="replace")
+
+    def decode_bytes(self, ids: np.ndarray | list[int]) -> bytes:
+        return bytes(_checked(ids, 256))
 
     def to_json(self) -> dict[str, Any]:
         return {"kind": self.kind}

@@ -102,6 +102,7 @@ class Loop:
         """Go on from the run's last checkpoint, to the same bits."""
         self.seconds_before = self.run.load_state(self.trainer, self.rng)
         self.run.keep_metrics_until(self.step)
+        self.run.keep_samples_until(self.step)
 
     @property
     def progress(self) -> float:
@@ -124,6 +125,7 @@ class Loop:
                 self._now_and_then(metrics)
             seconds = self.seconds
             elapsed = time.perf_counter() - loop_start
+            interrupted = asked.is_set() and self.progress < 1
         self.save()
         val_loss = self.evaluate(windows=0)
         return Summary(
@@ -133,7 +135,7 @@ class Loop:
             train_loss=float(np.mean(self.losses[-100:])) if self.losses else math.nan,
             val_loss=val_loss,
             bits_per_byte=self._bits_per_byte(val_loss),
-            interrupted=asked.is_set() and self.progress < 1,
+            interrupted=interrupted,
         )
 
     def _rate(self) -> float:
@@ -170,8 +172,7 @@ class Loop:
                       f"{row['bits_per_byte']:.4f} bits a byte")  # fmt: skip
         if c.sample_every and step % c.sample_every == 0:
             text = self.task.sample(np.random.default_rng([c.seed, step]))
-            with open(self.run.samples_file, "a", encoding="utf-8") as file:
-                file.write(f"── step {step} ──\n{text}\n\n")
+            self.run.add_sample(step, text)
             self._say(f"── a sample at step {step} ──\n{text}\n")
         if c.checkpoint_every and step % c.checkpoint_every == 0:
             metrics.flush()
@@ -226,7 +227,8 @@ class Loop:
             f"{int(left) // 60}:{int(left) % 60:02d} left",
             refresh=False,
         )
-        bar.update((self.seconds if bar.unit == "s" else self.step) - bar.n)
+        now = self.seconds if bar.unit == "s" else self.step
+        bar.update(min(now, bar.total) - bar.n)
 
     def _say(self, text: str) -> None:
         if not self.bar.disable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -80,6 +81,7 @@ def pretrain(
     started: when the clock of `config.seconds` began (`time.perf_counter`); now.
     """
     run = Run(out)
+    text = text if text == "sample" else str(Path(text).absolute())
     content = read_text(text)
     if resume:
         tokenizer = load_tokenizer(run.tokenizer_file)
@@ -96,6 +98,8 @@ def pretrain(
             loop.resume()
             run.write_config(text, model, config)
         else:
-            run.create(text, model, config, tokenizer)
+            run.clear()
+            loop.save()  # step 0: killed at any moment, a run can be resumed
+            run.describe(text, model, config, tokenizer)
         summary = loop.train()
     return Result(gpt, tokenizer, run, summary)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 
 from gptlite import plots
-from gptlite.models.checkpoint import write_text
+from gptlite.models.checkpoint import write_bytes, write_text
 from gptlite.training.loop import Summary
 from gptlite.training.run import Run
 
@@ -36,7 +37,9 @@ pre {{ background: #f4f4f4; padding: 1rem; white-space: pre-wrap; font-size: 16p
 
 def write_curve(run: Run) -> None:
     """learning_curve.png, from metrics.jsonl."""
-    plots.save(plots.learning_curve(run.metrics()), run.curve_file)
+    picture = io.BytesIO()
+    plots.save(plots.learning_curve(run.metrics()), picture)
+    write_bytes(run.curve_file, picture.getvalue())
 
 
 def write_report(run: Run, summary: Summary, n_params: int, title: str) -> None:

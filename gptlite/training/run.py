@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,27 @@ class Run:
     def create(
         self, text: str, model: GPTConfig, training: TrainConfig, tokenizer: Tokenizer
     ) -> None:
-        """Start afresh: write what describes the run, drop an earlier run's files."""
-        for file in (self.checkpoint_file, self.metrics_file, self.samples_file):
+        """Start afresh: drop an earlier run's files, write what describes this one."""
+        self.clear()
+        self.describe(text, model, training, tokenizer)
+
+    def clear(self) -> None:
+        """Drop an earlier run's files; config.json, by which it is known, first."""
+        for file in (
+            self.config_file, self.checkpoint_file, self.metrics_file,
+            self.samples_file,
+        ):  # fmt: skip
             try:
                 file.unlink(missing_ok=True)
             except OSError as error:
                 raise CheckpointError(
                     f"cannot replace {file}: {error.strerror}; choose another --out"
                 ) from error
+
+    def describe(
+        self, text: str, model: GPTConfig, training: TrainConfig, tokenizer: Tokenizer
+    ) -> None:
+        """Write tokenizer.json and then config.json: from now on it is a run."""
         checkpoint.write_text(self.tokenizer_file, json.dumps(tokenizer.to_json()))
         self.write_config(text, model, training)
 
@@ -116,7 +130,7 @@ class Run:
             trainer.optimizer.steps = int(found["steps"])
             rng.bit_generator.state = found["rng"]
             return float(found["seconds"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise CheckpointError(
                 f"{self.checkpoint_file} cannot be resumed: {error!r} is missing or "
                 "damaged; it holds weights only"
@@ -127,15 +141,39 @@ class Run:
         if not self.metrics_file.exists():
             return []
         rows = []
-        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+        for line in self.metrics_file.read_bytes().splitlines():
             try:
-                rows.append(json.loads(line))
+                row = json.loads(line)
             except ValueError:
                 break
+            if not isinstance(row, dict) or not isinstance(row.get("step"), int):
+                break
+            rows.append(row)
         return rows
+
+    def add_sample(self, step: int, text: str) -> None:
+        """Append to samples.txt."""
+        try:
+            with open(self.samples_file, "a", encoding="utf-8") as file:
+                file.write(f"── step {step} ──\n{text}\n\n")
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot write {self.samples_file}: {error.strerror}; the last "
+                "checkpoint is untouched: free some space, then --resume"
+            ) from error
 
     def keep_metrics_until(self, step: int) -> None:
         """Drop the rows after `step`: the resumed run writes them again."""
         rows = [row for row in self.metrics() if row["step"] <= step]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         checkpoint.write_text(self.metrics_file, text)
+
+    def keep_samples_until(self, step: int) -> None:
+        """Drop the samples after `step` too."""
+        if not self.samples_file.exists():
+            return
+        text = self.samples_file.read_text(encoding="utf-8", errors="replace")
+        for heading in re.finditer(r"^── step (\d+) ──$", text, re.MULTILINE):
+            if int(heading.group(1)) > step:
+                checkpoint.write_text(self.samples_file, text[: heading.start()])
+                return

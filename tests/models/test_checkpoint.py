@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import struct
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +21,7 @@ from gptlite.models import checkpoint
 from gptlite.models.gpt import GPT
 from gptlite.text.tokenizer import CharTokenizer
 from gptlite.training.run import Run
-from tests.helpers import FAST, TINY, assert_same_bits
+from tests.helpers import FAST, TINY, assert_same_bits, child_environment
 
 
 def store(path: Path, model: GPT) -> None:
@@ -211,3 +215,69 @@ def test_a_small_file_is_replaced_whole(tmp_path: Path) -> None:
         checkpoint.write_text(path, json.dumps(text))
         assert json.loads(path.read_text(encoding="utf-8")) == text
     assert [p.name for p in path.parent.iterdir()] == ["config.json"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "size"), [("BF16", 2), ("F8_E4M3", 1), ("C64", 8), ("I64", 8)]
+)
+def test_weights_of_a_type_that_numpy_or_the_model_lacks_are_refused(
+    path: Path, dtype: str, size: int
+) -> None:
+    """Other libraries write bfloat16; integers are no weights."""
+    header: dict[str, object] = {
+        "__metadata__": {"model": json.dumps(dataclasses.asdict(TINY))}
+    }
+    end = 0
+    for name, tensor in GPT(TINY).params.tensors():
+        place = [end, end + size * tensor.size]
+        header[name] = {
+            "dtype": dtype, "shape": list(tensor.shape), "data_offsets": place
+        }  # fmt: skip
+        end = place[1]
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(max(end, 40_000)))
+    if end < 40_000:  # one tensor more, so that the file is as long as it should be
+        header["rest"] = {"dtype": "U8", "shape": [40_000 - end],
+                          "data_offsets": [end, 40_000]}  # fmt: skip
+        text = json.dumps(header).encode()
+        path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(40_000))
+    message_of(lambda: checkpoint.load_model(path))
+    message_of(
+        lambda: checkpoint.load_into(path, checkpoint.model_tensors(GPT(TINY).params))
+    )
+
+
+SAVE_FOREVER = """
+import sys
+from pathlib import Path
+import numpy as np
+from gptlite.models import checkpoint
+x = np.zeros(2_000_000, np.float32)
+while True:
+    checkpoint.save(Path(sys.argv[1]), {"x": x}, {"steps": 1})
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9")
+def test_what_a_kill_left_behind_is_gone_after_the_next_checkpoint(
+    tmp_path: Path,
+) -> None:
+    """Or a run that is killed now and then fills the disk with halves."""
+    path = tmp_path / "folder" / "last.safetensors"
+    halves = 0
+    for _ in range(20):
+        process = subprocess.Popen(
+            [sys.executable, "-c", SAVE_FOREVER, str(path)], env=child_environment()
+        )
+        end = time.monotonic() + 60
+        while not path.exists() or len(os.listdir(path.parent)) < 2:
+            assert process.poll() is None and time.monotonic() < end
+        process.kill()
+        process.wait()
+        assert checkpoint.metadata(path) == {"steps": 1}  # whole, whatever else is
+        halves = len(os.listdir(path.parent)) - 1
+        if halves:
+            break
+    assert halves, "twenty kills, and none while a file was being written"
+    checkpoint.save(path, {"x": np.zeros(1, np.float32)}, {"steps": 2})
+    assert os.listdir(path.parent) == ["last.safetensors"]

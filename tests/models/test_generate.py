@@ -183,6 +183,24 @@ def test_among_equals_the_lower_ids_are_kept() -> None:
     assert restrict(equal, Sampling(top_p=0.5)).tolist() == [[0.5, 0.5, 0, 0]]
 
 
+class EvenDice:
+    """Stands for a generator: the middles of n equal parts of 0 … 1."""
+
+    def random(self, n: int) -> np.ndarray:
+        return (np.arange(n) + 0.5) / n
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.7])
+def test_even_dice_give_each_token_exactly_its_share(temperature: float) -> None:
+    n = 10_000
+    logits = np.tile(np.log(P), (n, 1)).astype(np.float32)
+    seen = np.zeros((n, 5), bool)
+    ids, _ = sample(logits, seen, Sampling(temperature), rng=EvenDice())  # type: ignore[arg-type]
+    wanted = P[0] ** (1 / temperature) / (P[0] ** (1 / temperature)).sum()
+    counts = np.bincount(ids, minlength=5)
+    assert np.abs(counts - n * wanted).max() <= 1.5
+
+
 def test_tokens_are_drawn_as_often_as_the_model_says() -> None:
     n, temperature = 20_000, 0.7
     logits = np.tile(np.log(P), (n, 1)).astype(np.float32)
@@ -397,3 +415,30 @@ def test_a_stop_string_with_characters_of_several_bytes_is_never_shown(
     tokens = ByteTokenizer().encode("a" + stop + "c").tolist()
     parts, stopped = streamed(tokens, ByteTokenizer(), stop)
     assert stopped and "".join(parts) == "a"
+
+
+def test_a_row_at_the_end_of_its_context_costs_the_others_nothing() -> None:
+    """Only the row that is full goes on with its newest half."""
+    model, prompts = model_of(), ["abcdefgh", "kjihgfed", "bcdefgh", "ab"]
+    together = generate(model, CHARS, prompts, 20, GREEDY, rng=dice())
+    for prompt, done in zip(prompts, together, strict=True):
+        alone = generate(model, CHARS, [prompt], 20, GREEDY, rng=dice())[0]
+        assert done.ids == alone.ids, prompt
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [Sampling(1e-320), Sampling(1e300), Sampling(top_p=1e-320), Sampling(min_p=1.0),
+     Sampling(repetition_penalty=1e38), Sampling(0, repetition_penalty=1e-38)],
+)  # fmt: skip
+def test_extreme_settings_give_a_token_and_no_warning(sampling: Sampling) -> None:
+    logits = np.array([[3.0, 80.0, -80.0, 0.0]], np.float32)
+    for seen in (np.zeros((1, 4), bool), np.ones((1, 4), bool)):
+        ids, logprobs = sample(logits, seen, sampling, rng=dice())
+        assert 0 <= ids[0] < 4 and np.isfinite(logprobs).all()
+
+
+@pytest.mark.parametrize("name", ["temperature", "repetition_penalty"])
+def test_infinite_settings_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match=name):
+        Sampling(**{name: math.inf})

@@ -244,3 +244,42 @@ def test_the_kernel_gives_the_same_bits_again(rng: np.random.Generator) -> None:
     first, second = (backward(kernels, dout, q, k, v) for _ in range(2))
     for a, b in zip(first, second, strict=True):
         assert_same_bits(a, b)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1, 1, 1), (2, 5, 2, 2, 3), (2, 67, 4, 2, 20)])
+def test_the_kernel_writes_its_outputs_and_nothing_around_them(shape: tuple) -> None:
+    """Its loops work on addresses: a tile too many would be foreign memory."""
+    B, T, H, Hkv, D = shape
+    rng, sentinel = np.random.default_rng(0), np.float32(12345)
+    q, dout = normal(rng, 2, B, T, H, D)
+    k, v = normal(rng, 2, B, T, Hkv, D)
+
+    def window(*shape: int) -> tuple[np.ndarray, np.ndarray]:
+        around = np.full([n + 2 for n in shape[:-1]] + [shape[-1] + 40], sentinel)
+        inner = around[tuple(slice(1, 1 + n) for n in shape[:-1])]
+        return around, inner[..., 20 : 20 + shape[-1]]
+
+    outer, inner = zip(
+        *(window(*s) for s in (q.shape, (B, H, T), q.shape, k.shape, v.shape)),
+        strict=True,
+    )
+    out, lse, *d = inner
+    kernels.attention_forward(out, lse, q, k, v)
+    kernels.attention_backward(*d, dout, out, lse, q, k, v)
+    theirs = backward(reference, *wide(dout, q, k, v))
+    scale = max(np.abs(x).max() for x in theirs)
+    for ours, wanted in zip(d, theirs, strict=True):
+        assert_near(ours, wanted, scale=scale)
+    for around, x in zip(outer, inner, strict=True):
+        assert not (x == sentinel).any()
+        x[...] = sentinel
+        assert (around == sentinel).all()
+
+
+@BACKENDS
+def test_the_inputs_may_be_read_only(ops: ModuleType, rng: np.random.Generator) -> None:
+    q, k, v = normal(rng, 3, 1, 9, 2, 4)
+    wanted = forward(ops, q, k, v)[0]
+    for x in (q, k, v):
+        x.flags.writeable = False
+    assert_same_bits(forward(ops, q, k, v)[0], wanted)

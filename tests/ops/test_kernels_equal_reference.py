@@ -328,8 +328,51 @@ def test_muon_equals_its_reference(m: int, n: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
     ours = [normal(rng, m, n) for _ in range(3)]
     theirs = [x.astype(np.float64) for x in ours]
-    numbers = (0.02, 0.95, 0.1, 0.3)
+    numbers = (0.02, 0.95, 5.0, 0.3)  # a decay large enough to be seen
     kernels.muon(*ours, *numbers)
     reference.muon(*theirs, *numbers)
     assert_near(ours[0], theirs[0], ORTHOGONAL, "weight")
     assert_near(ours[2], theirs[2], 1e-5, "momentum")
+
+
+@pytest.mark.parametrize("shape", [(3, 8), (9, 40), (1, 5), (5, 1)])
+def test_matmul_into_every_second_column_is_right_or_refused(shape: tuple) -> None:
+    """Never written somewhere else: the kernel works on addresses."""
+    M, N = shape
+    rng = np.random.default_rng(0)
+    a, b = normal(rng, M, 7), normal(rng, 7, N)
+    around = np.full((2 * M + 2, 2 * N + 2), SENTINEL)
+    out = around[2 : 2 + 2 * M : 2, 2 : 2 + 2 * N : 2]
+    try:
+        kernels.matmul(out, a, b)
+    except ValueError:
+        pass
+    else:
+        assert_near(out, a.astype(np.float64) @ b)
+    out[...] = SENTINEL
+    assert (around == SENTINEL).all()
+
+
+@pytest.mark.parametrize("module", [kernels, reference])
+@pytest.mark.parametrize(
+    "shapes",
+    [((3, 4), (3, 5), (6, 4)), ((3, 4), (2, 5), (5, 4)), ((3, 4), (3, 5), (5, 3))],
+)
+def test_shapes_that_do_not_fit_are_refused_not_read_beyond(
+    module: Any, shapes: tuple
+) -> None:
+    out, a, b = (np.zeros(shape, np.float32) for shape in shapes)
+    with pytest.raises(ValueError):
+        module.matmul(out, a, b)
+
+
+@given(SIZES, SIZES, SIZES, SEEDS)
+def test_matmul_reads_backwards_and_read_only_operands(
+    M: int, K: int, N: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    a, b = normal(rng, M, K)[::-1, ::-1], normal(rng, K, N)[::-1]
+    a.flags.writeable = b.flags.writeable = False
+    out = np.empty((M, N), np.float32)
+    kernels.matmul(out, a, b)
+    assert_near(out, a.astype(np.float64) @ b)

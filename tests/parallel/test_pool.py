@@ -167,3 +167,72 @@ def test_a_closed_pool_leaves_no_thread_behind() -> None:
     with WorkerPool(4) as pool:
         pool.run(lambda c: c.all_reduce(np.zeros(1)))
     assert threading.active_count() == before
+
+
+@BACKENDS
+def test_what_was_given_to_a_sum_may_be_changed_at_once(backend: str) -> None:
+    """As with MPI: on return the buffer is the caller's again, also if others still
+    add."""
+    n, rounds = 200_000, 30
+
+    def work(comm: Communicator) -> int:
+        values, wrong = np.empty(n), 0
+        for turn in range(rounds):
+            values[:] = turn + comm.rank
+            total = comm.all_reduce(values)
+            values[:] = 1e9
+            wrong += int((total != 3 * turn + 3).any())
+        return wrong
+
+    with WorkerPool(3, backend) as pool:
+        assert pool.run(work) == [0, 0, 0]
+
+
+@BACKENDS
+def test_what_was_given_to_reduce_scatter_stays_until_the_next_collective(
+    backend: str,
+) -> None:
+    """A worker may be late: nobody else's next step may change its sum."""
+    n = 30_000
+    shards = [[slice(0, n // 2)], [slice(n // 2, n)]]
+
+    def work(comm: Communicator) -> int:
+        flat, wrong = np.empty(n), 0
+        for turn in range(50):
+            flat[:] = turn + comm.rank
+            [mine] = comm.reduce_scatter(flat, shards)
+            comm.all_reduce(np.zeros(1))
+            wrong += int((mine != 2 * turn + 1).any())
+            comm.all_reduce(np.zeros(1))
+        return wrong
+
+    with WorkerPool(2, backend) as pool:
+        assert pool.run(work) == [0, 0]
+
+
+def test_pools_that_overlap_give_blas_its_threads_back() -> None:
+    """The first one closed is not the last one opened: a notebook does that."""
+    before = blas_threads()
+    one, two = WorkerPool(1), WorkerPool(1)
+    one.close()
+    assert set(blas_threads()) == {1}, "the second pool is still open"
+    two.close()
+    assert blas_threads() == before
+
+
+@BACKENDS
+def test_a_pool_of_one_needs_nobody(backend: str) -> None:
+    with WorkerPool(1, backend) as pool:
+        [total] = pool.run(lambda c: c.all_reduce(np.arange(3.0)))
+    assert total.tolist() == [0, 1, 2]
+
+
+@BACKENDS
+def test_workers_that_all_fail_raise_one_error(backend: str) -> None:
+    def work(comm: Communicator) -> None:
+        raise ValueError(f"worker {comm.rank}")
+
+    with WorkerPool(3, backend) as pool:
+        with pytest.raises(ValueError, match="worker 0"):
+            pool.run(work)
+        assert pool.run(lambda c: c.rank) == [0, 1, 2]

@@ -116,3 +116,10 @@ def test_the_plays_are_there_and_are_plain_text() -> None:
     assert all(word in text for word in ("HAMLET", "Macbeth", "Romeo", "Ariel"))
     assert text == read_text("sample")
     assert CharTokenizer.train(text).vocab_size < 128 and "\r" not in text
+
+
+def test_a_byte_is_a_byte_wherever_the_text_is_cut() -> None:
+    """The cut may fall into a character; bits a byte must not depend on that."""
+    for n in range(80, 90):
+        text = "x" * n + "€" * 6
+        assert Dataset.of(text, ByteTokenizer(), 8).bytes_per_token == 1

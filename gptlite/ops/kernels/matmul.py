@@ -112,8 +112,14 @@ def matmul(
         else:
             np.matmul(a, b, out=out)
         return
-    if out.strides[1] != 4:  # a transposed view: outᵀ = bᵀ @ aᵀ
-        out, a, b = out.T, b.T, a.T
+    if (a.shape[1], *out.shape) != (b.shape[0], a.shape[0], b.shape[1]):
+        raise ValueError(f"wanted fitting shapes, got {a.shape} @ {b.shape} -> "
+                         f"{out.shape}")  # fmt: skip
+    if out.strides[1] != 4 and out.shape[1] > 1:
+        if out.strides[0] != 4 and out.shape[0] > 1:  # gaps within rows and columns
+            out[...] = np.matmul(a, b) + (out if accumulate else 0)
+            return
+        out, a, b = out.T, b.T, a.T  # a transposed view: outᵀ = bᵀ @ aᵀ
     K, N = b.shape
     if K == 0 and not accumulate:
         out[...] = 0

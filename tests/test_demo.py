@@ -1,0 +1,117 @@
+"""`gptlite demo`: works in a second as in two minutes, and answers prompts."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gptlite import demo
+from gptlite.cli import main
+from gptlite.config import preset
+from gptlite.models.gpt import GPT
+from gptlite.text.tokenizer import CharTokenizer
+from gptlite.training.pretrain import Result
+from gptlite.training.run import Run
+from tests.helpers import TINY
+from tests.training.test_report import SUMMARY
+
+
+def test_the_demo_trains_shows_and_reports(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def small(name: str, **changes: Any) -> Any:
+        assert name == "demo"
+        return preset("nano", **{**changes, "sample_every": 10, "eval_every": 10})
+
+    monkeypatch.setattr(demo, "preset", small)
+    out = str(tmp_path / "run")
+    elapsed = time.perf_counter()
+    monkeypatch.setattr("gptlite.cli.process_started", lambda: elapsed)
+    assert main(["demo", "--seconds", "2", "--out", out, "--json"]) == 0
+    shown = capsys.readouterr().out
+    summary = json.loads(shown.splitlines()[-1])
+    assert summary["steps"] >= 20 and summary["out"] == out
+    assert "validation loss" in shown and "→" in shown
+    assert shown.count("── step ") == 2 and "── step 10" in shown
+    assert (tmp_path / "run" / "report.html").exists()
+
+
+def test_a_demo_with_one_sample_shows_it_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = Run(tmp_path)
+    run.samples_file.write_text("── step 7 ──\nTo be\n\n", encoding="utf-8")
+    result = Result(GPT(TINY), CharTokenizer("abc"), run, SUMMARY)
+    monkeypatch.setattr(demo, "pretrain", lambda *a, **k: result)
+    demo.run_demo(str(tmp_path), 1.0, 0.0)
+    assert capsys.readouterr().out.count("To be") == 1
+
+
+@pytest.mark.parametrize("seconds", ["-1", "nan", "0"])
+def test_a_demo_without_time_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seconds: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    """0 seconds would mean: no limit."""
+
+    def never(*arguments: Any, **options: Any) -> None:
+        raise AssertionError("it began to train")
+
+    monkeypatch.setattr(demo, "pretrain", never)
+    try:
+        code = main(["demo", "--seconds", seconds, "--out", str(tmp_path / "run")])
+    except SystemExit as error:  # refused by argparse
+        code = error.code
+    assert code in (1, 2)
+    assert "seconds" in capsys.readouterr().err
+
+
+@pytest.fixture
+def result(tmp_path: Path) -> Result:
+    tokenizer = CharTokenizer("abcdefghijk")
+    model = GPT(dataclasses.replace(TINY, context_length=16))
+    return Result(model, tokenizer, Run(tmp_path), SUMMARY)
+
+
+def typed(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
+    answers: Iterator[str] = iter(lines)
+
+    def ask(prompt: str) -> str:
+        try:
+            return next(answers)
+        except StopIteration:
+            raise EOFError from None
+
+    monkeypatch.setattr("builtins.input", ask)
+
+
+def test_prompts_are_continued_until_an_empty_line(
+    result: Result, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed(monkeypatch, "abc", "", "never asked")
+    demo.offer_prompt(result)
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines[-1]) == 200 and set(lines[-1]) <= set("abcdefghijk")
+
+
+def test_a_prompt_that_cannot_be_read_is_said_and_the_next_one_asked(
+    result: Result, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed(monkeypatch, "xyz", "abc")  # and then the end of the input
+    demo.offer_prompt(result)
+    out, err = capsys.readouterr()
+    assert "'x'" in err and "Traceback" not in err
+    assert len(out.splitlines()[-1]) == 200
+
+
+def test_a_sparkline_begins_at_zero() -> None:
+    assert demo.sparkline([8.0, 4.0, 1.0, 0.0]) == "█▄▁ "
+    assert demo.sparkline([3.0]) == "█"
+    assert demo.sparkline(list(np.linspace(1, 8, 8))) == "▁▂▃▄▅▆▇█"

@@ -1,0 +1,92 @@
+"""Pictures: drawn where asked, large enough to read, with what the data holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("agg")
+
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+from gptlite import plots  # noqa: E402
+
+METRICS: list[dict[str, Any]] = [
+    *({"step": s, "loss": 4.0 - s / 50, "lr": 1e-3} for s in range(1, 101)),
+    {"step": 50, "val_loss": 3.2, "bits_per_byte": 4.0},
+    {"step": 100, "val_loss": 2.25, "bits_per_byte": 3.2},
+]
+
+
+def texts(ax: Axes) -> list[str]:
+    return [t.get_text() for t in ax.texts]
+
+
+def test_a_learning_curve_shows_training_and_validation() -> None:
+    ax = plots.learning_curve(METRICS)
+    assert isinstance(ax, Axes)
+    raw, mean, measured = ax.lines
+    assert raw.get_xdata().tolist() == list(range(1, 101))
+    assert len(mean.get_xdata()) == 100 - 20 + 1
+    np.testing.assert_allclose(mean.get_ydata()[0], 4.0 - np.arange(1, 21).mean() / 50)
+    assert measured.get_ydata().tolist() == [3.2, 2.25]
+    assert texts(ax) == ["2.25"]  # the last value, as a number
+    assert ax.get_xlabel() == "step" and "loss" in ax.get_ylabel()
+    legend = ax.get_legend()
+    assert legend
+    assert [t.get_text() for t in legend.get_texts()] == ["training", "validation"]
+
+
+@pytest.mark.parametrize("rows", [[], METRICS[:1], METRICS[:5], METRICS[100:]])
+def test_a_run_that_just_began_can_be_drawn(rows: list, tmp_path: Path) -> None:
+    ax = plots.learning_curve(rows)
+    plots.save(ax, tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_letters_and_lines_are_large_enough_for_the_last_row() -> None:
+    ax = plots.learning_curve(METRICS)
+    assert ax.xaxis.label.get_fontsize() >= 14
+    assert all(line.get_linewidth() >= 1 for line in ax.lines)
+    ax.figure.draw_without_rendering()
+    assert min(t.get_fontsize() for t in ax.get_xticklabels()) >= 12
+
+
+@pytest.mark.parametrize("draw", ["learning_curve", "attention_map"])
+def test_it_draws_where_it_is_asked_to(draw: str) -> None:
+    data = {"learning_curve": METRICS, "attention_map": np.eye(3)}[draw]
+    mine = Figure().subplots()
+    assert getattr(plots, draw)(data, ax=mine) is mine
+    assert mine.lines or mine.images
+
+
+def test_the_user_s_own_settings_are_left_alone() -> None:
+    before = dict(matplotlib.rcParams)
+    plots.learning_curve(METRICS)
+    plots.attention_map(np.eye(2))
+    assert dict(matplotlib.rcParams) == before
+
+
+def test_an_attention_map_names_its_tokens() -> None:
+    weights = np.tril(np.ones((3, 5)))
+    ax = plots.attention_map(weights, ["a", " ", "\n", "d", "e"])
+    shown = [t.get_text() for t in ax.get_xticklabels()]
+    assert shown == ["a", " ", "\\n", "d", "e"]
+    # fewer queries than keys: they are the last ones
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["\\n", "d", "e"]
+    [image] = ax.images
+    np.testing.assert_array_equal(image.get_array(), weights)
+
+
+def test_without_a_screen_no_window_is_kept_in_memory() -> None:
+    from matplotlib import pyplot
+
+    before = pyplot.get_fignums()
+    for _ in range(3):
+        plots.learning_curve(METRICS)
+    assert pyplot.get_fignums() == before

@@ -14,12 +14,17 @@ from typing import Any
 from gptlite import __version__
 from gptlite.clock import process_started
 from gptlite.config import PRESETS, GPTConfig, TrainConfig, configs_from, preset
-from gptlite.errors import GptliteError
+from gptlite.errors import ConfigError, GptliteError
 
 BENCHMARKS = (
     "train", "matmul", "attention", "layernorm",
     "generate", "scaling", "first-step", "memory", "import",
 )  # fmt: skip
+WHOLE = ("torch", "torch-compile")
+PEERS = {
+    "train": WHOLE, "first-step": WHOLE, "memory": WHOLE,
+    "matmul": ("torch",), "attention": ("torch",), "layernorm": ("torch",),
+}  # fmt: skip
 TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
 
 
@@ -116,6 +121,12 @@ def command_bench(args: argparse.Namespace) -> dict[str, Any]:
     from gptlite.bench import operations, system, train
 
     name, peer = args.preset, args.against
+    peers = PEERS.get(args.what, ())
+    if peer and peer not in peers:
+        raise ConfigError(
+            f"wanted a peer that `bench {args.what}` knows ({', '.join(peers) or 'none'})"
+            f", got {peer!r}; leave out --against to measure gptlite alone"
+        )
     run: dict[str, Callable[[], dict[str, Any]]] = {
         "train": lambda: train.bench_train(name, peer, args.workers),
         "matmul": lambda: operations.bench_matmul(peer),

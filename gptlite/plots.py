@@ -5,7 +5,8 @@ Every function draws on `ax` (a new one if `None`) and returns it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +20,7 @@ STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.alpha": 0.3,
     "lines.linewidth": 2,
     "figure.dpi": 100,
@@ -26,7 +28,20 @@ STYLE = {
 BLUE, ORANGE, GREY = "#0072B2", "#D55E00", "#999999"  # told apart by colour-blind eyes
 
 
-@matplotlib.rc_context(STYLE)
+@contextmanager
+def styled() -> Iterator[None]:
+    """STYLE for a while. (`rc_context` would also put back what a notebook's backend
+    sets when it is loaded by the first figure, and later figures would not be shown.)
+    """
+    before = {name: matplotlib.rcParams[name] for name in STYLE}
+    matplotlib.rcParams.update(STYLE)
+    try:
+        yield
+    finally:
+        matplotlib.rcParams.update(before)
+
+
+@styled()
 def new_axes(width: float = 8.0, height: float = 5.0) -> Axes:
     """Axes on a new figure (shown by a notebook when it is the last value)."""
     if matplotlib.get_backend().lower() == "agg":
@@ -42,7 +57,7 @@ def save(ax: Axes, path: str | Path | IO[bytes]) -> None:
     figure.savefig(path)
 
 
-@matplotlib.rc_context(STYLE)
+@styled()
 def learning_curve(
     metrics: Sequence[dict[str, Any]], ax: Axes | None = None, smooth: int = 20
 ) -> Axes:
@@ -58,7 +73,8 @@ def learning_curve(
         window = min(smooth, len(losses))
         ax.plot(steps, losses, color=BLUE, alpha=0.2, linewidth=1)
         mean = np.convolve(losses, np.ones(window) / window, mode="valid")
-        ax.plot(steps[window - 1 :], mean, color=BLUE, label="training")
+        middle = steps[(window - 1) // 2 :][: len(mean)]
+        ax.plot(middle, mean, color=BLUE, label="training")
     if measured:
         steps, losses = np.array(measured).T
         ax.plot(steps, losses, "o-", color=ORANGE, label="validation")
@@ -76,7 +92,7 @@ def learning_curve(
     return ax
 
 
-@matplotlib.rc_context(STYLE)
+@styled()
 def attention_map(
     weights: np.ndarray, tokens: Sequence[str] | None = None, ax: Axes | None = None
 ) -> Axes:

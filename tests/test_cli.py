@@ -489,3 +489,10 @@ def test_ctrl_c_while_it_generates_is_no_traceback(
     monkeypatch.setattr("gptlite.models.generate.stream", interrupted)
     assert main(["generate", str(trained), "--prompt", "a"]) == 130
     assert "interrupted" in capsys.readouterr().err
+
+
+def test_a_benchmark_says_which_peers_it_knows(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert "none" in fails(capsys, "bench", "generate", "--against", "torch")
+    assert "torch" in fails(capsys, "bench", "attention", "--against", "jax")

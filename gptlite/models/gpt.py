@@ -306,11 +306,12 @@ class GPT:
 
     def logits(self, ids: np.ndarray) -> np.ndarray:
         """The logits (B, T, V) after each token of ids (B, T), as a new array."""
-        a = self.activations(*ids.shape)
+        B, T = ids.shape
+        a = self.activations(B, T, for_backward=False)
         self.forward(a, Batch.of(ids, ids))
-        return a.logits
+        return a.logits.copy()  # a view would keep all activations alive
 
-    def activations(self, B: int, T: int, for_backward: bool = False) -> Arena:
+    def activations(self, B: int, T: int, for_backward: bool = True) -> Arena:
         """A new activation arena. For repeated use, see `Workspace`."""
         blocks = activation_blocks(self.config, B, T, for_backward)
         return Arena(blocks, self.params.flat.dtype)

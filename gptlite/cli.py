@@ -121,11 +121,11 @@ def command_bench(args: argparse.Namespace) -> dict[str, Any]:
     from gptlite.bench import operations, system, train
 
     name, peer = args.preset, args.against
-    peers = PEERS.get(args.what, ())
-    if peer and peer not in peers:
+    if peer and peer not in PEERS.get(args.what, ()):
+        known = ", ".join(PEERS.get(args.what, ())) or "none"
         raise ConfigError(
-            f"wanted a peer that `bench {args.what}` knows ({', '.join(peers) or 'none'})"
-            f", got {peer!r}; leave out --against to measure gptlite alone"
+            f"wanted a peer that `bench {args.what}` knows ({known}), got {peer!r}; "
+            "leave out --against to measure gptlite alone"
         )
     run: dict[str, Callable[[], dict[str, Any]]] = {
         "train": lambda: train.bench_train(name, peer, args.workers),

@@ -491,8 +491,6 @@ def test_ctrl_c_while_it_generates_is_no_traceback(
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_a_benchmark_says_which_peers_it_knows(
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    assert "none" in fails(capsys, "bench", "generate", "--against", "torch")
-    assert "torch" in fails(capsys, "bench", "attention", "--against", "jax")
+def test_a_benchmark_says_which_peers_it_knows(shell: Shell) -> None:
+    assert "none" in shell.error("bench", "generate", "--against", "torch")
+    assert "torch" in shell.error("bench", "attention", "--against", "jax")

@@ -32,7 +32,7 @@ _HOME = {
     "TrainConfig": "config",
     "Trainer": "training.step",
     "WorkerPool": "parallel.pool",
-    "Workspace": "models.gpt",
+    "Workspace": "models.workspace",
     "generate": "models.generate",
     "gradient_check": "gradcheck",
     "preset": "config",

@@ -9,8 +9,9 @@ import numpy as np
 
 from gptlite.errors import DataError
 from gptlite.models.cache import KVCache
-from gptlite.models.gpt import GPT, Workspace
+from gptlite.models.gpt import GPT
 from gptlite.models.sampling import Sampling, sample
+from gptlite.models.workspace import Workspace
 from gptlite.text.tokenizer import Tokenizer
 
 

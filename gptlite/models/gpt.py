@@ -12,98 +12,19 @@ from types import ModuleType, SimpleNamespace
 
 import numpy as np
 
-from gptlite.arena import Arena, Block
+from gptlite.arena import Arena
 from gptlite.batch import Batch
 from gptlite.config import GPTConfig
-from gptlite.errors import DataError
 from gptlite.models.cache import KVCache
+from gptlite.models.layout import (
+    activation_blocks,
+    check_index,
+    heads,
+    parameter_blocks,
+    rows,
+    thirds,
+)
 from gptlite.ops import kernels
-
-
-def parameter_blocks(config: GPTConfig) -> list[Block]:
-    """Matrices before vectors (weight decay is a prefix), layer after layer."""
-    L, C, V = config.n_layer, config.n_embd, config.vocab_size
-
-    def bias(size: int) -> tuple[int] | None:
-        return (size,) if config.bias else None
-
-    return [
-        Block(
-            {
-                "token_embedding": (V, C),
-                "position_embedding": (config.context_length, C),
-            }
-        ),
-        Block(
-            {
-                "qkv_weight": (C, 3 * C),
-                "attn_proj_weight": (C, C),
-                "fc_weight": (C, 4 * C),
-                "mlp_proj_weight": (4 * C, C),
-            },
-            repeat=L,
-        ),
-        Block(
-            {
-                "norm1_weight": (C,),
-                "norm1_bias": bias(C),
-                "qkv_bias": bias(3 * C),
-                "attn_proj_bias": bias(C),
-                "norm2_weight": (C,),
-                "norm2_bias": bias(C),
-                "fc_bias": bias(4 * C),
-                "mlp_proj_bias": bias(C),
-            },
-            repeat=L,
-        ),
-        Block({"final_norm_weight": (C,), "final_norm_bias": bias(C)}),
-    ]
-
-
-def activation_blocks(
-    config: GPTConfig, B: int, T: int, for_backward: bool
-) -> list[Block]:
-    """What forward writes; with `for_backward` kept for each layer, else shared."""
-    L, H, C, V = config.n_layer, config.n_head, config.n_embd, config.vocab_size
-    layer = {
-        "norm1": (B, T, C), "mean1": (B, T), "rstd1": (B, T),
-        "qkv": (B, T, 3 * C), "lse": (B, H, T), "att": (B, T, C),
-        "residual_mid": (B, T, C),
-        "norm2": (B, T, C), "mean2": (B, T), "rstd2": (B, T),
-        "fc": (B, T, 4 * C), "gelu": (B, T, 4 * C),
-        "residual_out": (B, T, C),
-    }  # fmt: skip
-    whole = {
-        "embedded": (B, T, C), "branch": (B, T, C),
-        "final_norm": (B, T, C), "final_mean": (B, T), "final_rstd": (B, T),
-        "logits": (B, T, V), "losses": (B, T),
-    }  # fmt: skip
-    gradients = {
-        "dresidual": (B, T, C), "dnorm": (B, T, C), "datt": (B, T, C),
-        "dqkv": (B, T, 3 * C), "dfc": (B, T, 4 * C),
-    }  # fmt: skip
-    return [
-        Block(layer, repeat=L, shared=not for_backward),
-        Block(whole),
-        Block(gradients if for_backward else {}),
-    ]
-
-
-def heads(x: np.ndarray, n_head: int) -> np.ndarray:
-    """(B, T, C) seen as (B, T, H, D), a view."""
-    B, T, C = x.shape
-    return x.reshape(B, T, n_head, C // n_head)
-
-
-def thirds(qkv: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(B, T, 3C) seen as three (B, T, C): queries, keys and values."""
-    C = qkv.shape[-1] // 3
-    return qkv[..., :C], qkv[..., C : 2 * C], qkv[..., 2 * C :]
-
-
-def rows(x: np.ndarray) -> np.ndarray:
-    """(B, T, C) seen as (B·T, C), a view."""
-    return x.reshape(-1, x.shape[-1])
 
 
 class GPT:
@@ -189,8 +110,8 @@ class GPT:
         positions = np.zeros(ids.shape, np.int64) + np.arange(ids.shape[1])
         if offsets is not None:
             positions += offsets[:, None]
-        _check(ids, self.config.vocab_size, "token ids", "is it the right tokenizer?")
-        _check(positions, self.config.context_length, "positions", "cut the text")
+        check_index(ids, self.config.vocab_size, "token ids", "wrong tokenizer?")
+        check_index(positions, self.config.context_length, "positions", "cut the text")
         x = a.embedded
         ops.embedding_forward(
             x, ids, positions, w.token_embedding, w.position_embedding
@@ -318,37 +239,5 @@ class GPT:
 
     def _flat_targets(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         targets = np.where(batch.mask, batch.targets, 0)
-        _check(targets, self.config.vocab_size, "targets", "is it the right tokenizer?")
+        check_index(targets, self.config.vocab_size, "targets", "wrong tokenizer?")
         return targets.reshape(-1), batch.mask.reshape(-1)
-
-
-def _check(index: np.ndarray, end: int, what: str, hint: str) -> None:
-    """Kernels do not look: an index outside its table would read foreign memory."""
-    if index.size and not 0 <= index.min() <= index.max() < end:
-        raise DataError(
-            f"wanted {what} in 0 … {end - 1}, got {index.min()} … {index.max()}; {hint}"
-        )
-
-
-class Workspace:
-    """What one worker needs to run a model: gradients, and room for activations.
-
-    One buffer serves the largest batch; the views on it are kept per (B, T).
-    """
-
-    def __init__(self, model: GPT) -> None:
-        self.model = model
-        self.grads = model.params.like()
-        self._buffer = np.zeros(0, model.params.flat.dtype)
-        self._views: dict[tuple[int, int, bool], Arena] = {}
-
-    def activations(self, B: int, T: int, for_backward: bool = True) -> Arena:
-        key = (B, T, for_backward)
-        if key not in self._views:
-            blocks = activation_blocks(self.model.config, B, T, for_backward)
-            size = sum(block.size for block in blocks)
-            if size > self._buffer.size:
-                self._buffer = np.empty(size, self._buffer.dtype)
-                self._views.clear()
-            self._views[key] = Arena(blocks, buffer=self._buffer)
-        return self._views[key]

@@ -9,7 +9,8 @@ import numpy as np
 
 from gptlite.batch import Batch
 from gptlite.config import TrainConfig
-from gptlite.models.gpt import GPT, Workspace
+from gptlite.models.gpt import GPT
+from gptlite.models.workspace import Workspace
 from gptlite.parallel.communicator import Communicator
 from gptlite.parallel.pool import WorkerPool
 from gptlite.training.optimizer import Optimizer, clip_factor

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from gptlite.batch import Batch
 from gptlite.config import GPTConfig, preset
 from gptlite.errors import DataError
-from gptlite.models.gpt import GPT, Workspace
+from gptlite.models.gpt import GPT
+from gptlite.models.workspace import Workspace
 from gptlite.ops import kernels, reference
 from tests.helpers import (
     TINY,

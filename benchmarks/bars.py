@@ -1,0 +1,76 @@
+"""Every bar of the core, measured by its own command, as one Markdown table.
+
+    pip install -e '.[bench]'
+    python benchmarks/bars.py                # some six minutes
+    python benchmarks/bars.py --text FILE    # and the two whole training runs
+
+FILE is the text that the losses of nanoGPT are published for (1,115,394 characters of
+Shakespeare). Leave the machine alone meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from typing import Any
+
+# command, key of its JSON, bar, whether more is better
+Bar = tuple[str, str, float, bool]
+BARS: list[Bar] = [
+    ("bench train --preset baby --against torch", "ratio", 1.4, True),
+    ("bench train --preset baby --against torch", "roofline_share", 0.62, True),
+    ("bench train --preset small --against torch", "ratio", 1.1, True),
+    ("bench train --preset small --against torch", "roofline_share", 0.70, True),
+    ("bench train --preset shake --against torch", "ratio", 1.1, True),
+    ("bench train --preset shake --against torch", "roofline_share", 0.75, True),
+    ("bench attention --against torch", "ratio", 1.2, True),
+    ("bench scaling --preset baby", "ratio", 1.75, True),
+    ("bench first-step --preset baby", "cold_seconds", 12.0, False),
+    ("bench first-step --preset baby", "warm_seconds", 2.0, False),
+    ("bench memory --preset shake --against torch", "ratio", 1.0, True),
+    ("bench import", "seconds_beyond_numpy", 0.15, False),
+]
+
+
+def runs_on(text: str) -> list[Bar]:
+    """The two whole trainings, on the text in this file."""
+    recipe = f"pretrain --preset nanogpt-cpu --text {text}"
+    speedrun = f"pretrain --preset speedrun --text {text}"
+    return [
+        (recipe, "val_loss", 1.93, False),
+        (recipe, "seconds", 60.0, False),
+        (speedrun, "val_loss", 1.58, False),
+        (speedrun, "seconds", 180.0, False),
+    ]
+
+
+def measure(command: str) -> dict[str, Any]:
+    """The JSON object that `gptlite COMMAND --json` prints last."""
+    words = [sys.executable, "-m", "gptlite", *command.split(), "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--text", metavar="FILE")
+    text = parser.parse_args().text
+    measured: dict[str, dict[str, Any]] = {}
+    missed = 0
+    print("| command | figure | bar | seen | |\n|---|---|---|---|---|")
+    for command, key, bar, more in BARS + (runs_on(text) if text else []):
+        if command not in measured:
+            measured[command] = measure(command)
+        seen = measured[command][key]
+        met = seen >= bar if more else seen <= bar
+        missed += not met
+        sign, verdict = "≥" if more else "≤", "met" if met else "MISSED"
+        cells = (f"`{command}`", key, f"{sign} {bar}", f"{seen:.4g}", verdict)
+        print(f"| {' | '.join(cells)} |", flush=True)
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,103 @@
+"""Which tensors a GPT-2 has, in which order, and the views that its operations take."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gptlite.arena import Block
+from gptlite.config import GPTConfig
+from gptlite.errors import DataError
+
+
+def parameter_blocks(config: GPTConfig) -> list[Block]:
+    """Matrices before vectors (weight decay is a prefix), layer after layer."""
+    L, C, V = config.n_layer, config.n_embd, config.vocab_size
+
+    def bias(size: int) -> tuple[int] | None:
+        return (size,) if config.bias else None
+
+    return [
+        Block(
+            {
+                "token_embedding": (V, C),
+                "position_embedding": (config.context_length, C),
+            }
+        ),
+        Block(
+            {
+                "qkv_weight": (C, 3 * C),
+                "attn_proj_weight": (C, C),
+                "fc_weight": (C, 4 * C),
+                "mlp_proj_weight": (4 * C, C),
+            },
+            repeat=L,
+        ),
+        Block(
+            {
+                "norm1_weight": (C,),
+                "norm1_bias": bias(C),
+                "qkv_bias": bias(3 * C),
+                "attn_proj_bias": bias(C),
+                "norm2_weight": (C,),
+                "norm2_bias": bias(C),
+                "fc_bias": bias(4 * C),
+                "mlp_proj_bias": bias(C),
+            },
+            repeat=L,
+        ),
+        Block({"final_norm_weight": (C,), "final_norm_bias": bias(C)}),
+    ]
+
+
+def activation_blocks(
+    config: GPTConfig, B: int, T: int, for_backward: bool
+) -> list[Block]:
+    """What forward writes; with `for_backward` kept for each layer, else shared."""
+    L, H, C, V = config.n_layer, config.n_head, config.n_embd, config.vocab_size
+    layer = {
+        "norm1": (B, T, C), "mean1": (B, T), "rstd1": (B, T),
+        "qkv": (B, T, 3 * C), "lse": (B, H, T), "att": (B, T, C),
+        "residual_mid": (B, T, C),
+        "norm2": (B, T, C), "mean2": (B, T), "rstd2": (B, T),
+        "fc": (B, T, 4 * C), "gelu": (B, T, 4 * C),
+        "residual_out": (B, T, C),
+    }  # fmt: skip
+    whole = {
+        "embedded": (B, T, C), "branch": (B, T, C),
+        "final_norm": (B, T, C), "final_mean": (B, T), "final_rstd": (B, T),
+        "logits": (B, T, V), "losses": (B, T),
+    }  # fmt: skip
+    gradients = {
+        "dresidual": (B, T, C), "dnorm": (B, T, C), "datt": (B, T, C),
+        "dqkv": (B, T, 3 * C), "dfc": (B, T, 4 * C),
+    }  # fmt: skip
+    return [
+        Block(layer, repeat=L, shared=not for_backward),
+        Block(whole),
+        Block(gradients if for_backward else {}),
+    ]
+
+
+def heads(x: np.ndarray, n_head: int) -> np.ndarray:
+    """(B, T, C) seen as (B, T, H, D), a view."""
+    B, T, C = x.shape
+    return x.reshape(B, T, n_head, C // n_head)
+
+
+def thirds(qkv: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(B, T, 3C) seen as three (B, T, C): queries, keys and values."""
+    C = qkv.shape[-1] // 3
+    return qkv[..., :C], qkv[..., C : 2 * C], qkv[..., 2 * C :]
+
+
+def rows(x: np.ndarray) -> np.ndarray:
+    """(B, T, C) seen as (B·T, C), a view."""
+    return x.reshape(-1, x.shape[-1])
+
+
+def check_index(index: np.ndarray, end: int, what: str, hint: str) -> None:
+    """Kernels do not look: an index outside its table would read foreign memory."""
+    if index.size and not 0 <= index.min() <= index.max() < end:
+        raise DataError(
+            f"wanted {what} in 0 … {end - 1}, got {index.min()} … {index.max()}; {hint}"
+        )

@@ -1,0 +1,33 @@
+"""Room for one worker to run a model in."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gptlite.arena import Arena
+from gptlite.models.gpt import GPT
+from gptlite.models.layout import activation_blocks
+
+
+class Workspace:
+    """What one worker needs to run a model: gradients, and room for activations.
+
+    One buffer serves the largest batch; the views on it are kept per (B, T).
+    """
+
+    def __init__(self, model: GPT) -> None:
+        self.model = model
+        self.grads = model.params.like()
+        self._buffer = np.zeros(0, model.params.flat.dtype)
+        self._views: dict[tuple[int, int, bool], Arena] = {}
+
+    def activations(self, B: int, T: int, for_backward: bool = True) -> Arena:
+        key = (B, T, for_backward)
+        if key not in self._views:
+            blocks = activation_blocks(self.model.config, B, T, for_backward)
+            size = sum(block.size for block in blocks)
+            if size > self._buffer.size:
+                self._buffer = np.empty(size, self._buffer.dtype)
+                self._views.clear()
+            self._views[key] = Arena(blocks, buffer=self._buffer)
+        return self._views[key]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gptlite.errors import DataError
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -19,6 +21,13 @@ class Batch:
     targets: np.ndarray
     mask: np.ndarray
     segments: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        arrays = [self.ids, self.targets, self.mask]
+        arrays += [] if self.segments is None else [self.segments]
+        shapes = [array.shape for array in arrays]
+        if len(shapes[0]) != 2 or any(shape != shapes[0] for shape in shapes):
+            raise DataError(f"wanted ids, targets and mask alike (B, T), got {shapes}")
 
     @classmethod
     def of(cls, ids: np.ndarray, targets: np.ndarray) -> Batch:

@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import io
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -48,7 +49,14 @@ def given_fields(args: argparse.Namespace, *kinds: type) -> dict[str, Any]:
     return {name: getattr(args, name) for name in names if hasattr(args, name)}
 
 
+def _say_that_it_starts() -> None:
+    if sys.stderr.isatty():
+        print("starting; the first time, kernels are compiled for some seconds …",
+              file=sys.stderr, flush=True)  # fmt: skip
+
+
 def command_pretrain(args: argparse.Namespace) -> dict[str, Any]:
+    _say_that_it_starts()
     from gptlite.training.pretrain import pretrain
     from gptlite.training.report import write_report
     from gptlite.training.run import Run
@@ -60,6 +68,11 @@ def command_pretrain(args: argparse.Namespace) -> dict[str, Any]:
         stored_text, model, training = Run(out).read_config()
         text = text or stored_text
         vocab_size = vocab_size or model.vocab_size
+        if "steps" in changes and training.seconds and "seconds" not in changes:
+            raise ConfigError(
+                f"wanted --seconds for a run timed at {training.seconds:g} s, got "
+                "--steps; raise --seconds, or count steps with --seconds 0"
+            )
         fields = {**dataclasses.asdict(model), **dataclasses.asdict(training)}
         model, training = configs_from({**fields, **changes})
     else:
@@ -77,6 +90,11 @@ def command_pretrain(args: argparse.Namespace) -> dict[str, Any]:
     name = None if args.resume else args.preset
     write_report(result.run, summary, result.model.n_params, f"gptlite {name or out}")
     described = {"out": out, "preset": name, "n_params": result.model.n_params}
+    if result.set_aside:
+        print(f"the earlier run is now {result.set_aside}", file=sys.stderr)
+    if math.isnan(summary.train_loss):
+        hint = "raise --seconds" if training.seconds else "raise --steps"
+        print(f"step {summary.steps} was the last already; {hint}", file=sys.stderr)
     if summary.interrupted:
         print(f"stopped at step {summary.steps}; go on with --resume", file=sys.stderr)
     return described | dataclasses.asdict(summary)
@@ -97,6 +115,7 @@ def command_generate(args: argparse.Namespace) -> dict[str, Any]:
             model, tokenizer, [args.prompt], args.max_tokens, sampling, stop, rng=rng
         )[0]
         return {"prompt": args.prompt} | dataclasses.asdict(done)
+    tokenizer.encode(args.prompt)  # an unknown character is an error before any output
     print(args.prompt, end="", flush=True)
     for token in stream(
         model, tokenizer, args.prompt, args.max_tokens, sampling, stop, rng=rng
@@ -107,6 +126,7 @@ def command_generate(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def command_demo(args: argparse.Namespace) -> dict[str, Any]:
+    _say_that_it_starts()
     from gptlite.demo import offer_prompt, run_demo
 
     result = run_demo(args.out, args.seconds, process_started())

@@ -77,7 +77,7 @@ def learning_curve(
         ax.plot(middle, mean, color=BLUE, label="training")
     if measured:
         steps, losses = np.array(measured).T
-        ax.plot(steps, losses, "o-", color=ORANGE, label="validation")
+        ax.plot(steps, losses, "o-", color=ORANGE, label="validation (a sample)")
         ax.annotate(
             f"{losses[-1]:.2f}",
             (steps[-1], losses[-1]),

@@ -494,3 +494,23 @@ def test_ctrl_c_while_it_generates_is_no_traceback(
 def test_a_benchmark_says_which_peers_it_knows(shell: Shell) -> None:
     assert "none" in shell.error("bench", "generate", "--against", "torch")
     assert "torch" in shell.error("bench", "attention", "--against", "jax")
+
+
+def test_a_second_run_of_the_same_name_loses_nothing(
+    run: Path, text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weights = (run / "checkpoint" / "last.safetensors").read_bytes()
+    command = f"pretrain --preset nano --text {text} --steps 1 --out {run}"
+    assert main([*command.split(), "--context-length", "8"]) == 0
+    earlier = run.with_name(f"{run.name}.1")
+    assert str(earlier) in capsys.readouterr().err
+    assert (earlier / "checkpoint" / "last.safetensors").read_bytes() == weights
+
+
+def test_a_finished_run_says_that_there_is_nothing_left(
+    run: Path, text: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (run / "checkpoint" / "last.safetensors").read_bytes()
+    assert main(["pretrain", "--out", str(run), "--resume", "--text", str(text)]) == 0
+    assert "raise --steps" in capsys.readouterr().err
+    assert (run / "checkpoint" / "last.safetensors").read_bytes() == before

@@ -39,7 +39,10 @@ def test_a_learning_curve_shows_training_and_validation() -> None:
     assert ax.get_xlabel() == "step" and "loss" in ax.get_ylabel()
     legend = ax.get_legend()
     assert legend
-    assert [t.get_text() for t in legend.get_texts()] == ["training", "validation"]
+    assert [t.get_text() for t in legend.get_texts()] == [
+        "training",
+        "validation (a sample)",
+    ]
 
 
 @pytest.mark.parametrize("rows", [[], METRICS[:1], METRICS[:5], METRICS[100:]])

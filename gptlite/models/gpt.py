@@ -15,6 +15,7 @@ import numpy as np
 from gptlite.arena import Arena
 from gptlite.batch import Batch
 from gptlite.config import GPTConfig
+from gptlite.errors import DataError
 from gptlite.models.cache import KVCache
 from gptlite.models.layout import (
     activation_blocks,
@@ -227,6 +228,13 @@ class GPT:
 
     def logits(self, ids: np.ndarray) -> np.ndarray:
         """The logits (B, T, V) after each token of ids (B, T), as a new array."""
+        ids = np.asarray(ids)
+        if ids.ndim != 2 or ids.dtype.kind not in "iu":
+            raise DataError(
+                f"wanted integer ids (B, T), got {ids.dtype} {ids.shape}; "
+                "one sequence is ids[None]"
+            )
+        ids = ids.astype(np.int64)
         B, T = ids.shape
         a = self.activations(B, T, for_backward=False)
         self.forward(a, Batch.of(ids, ids))

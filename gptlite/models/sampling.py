@@ -22,11 +22,15 @@ class Sampling:
 
     def __post_init__(self) -> None:
         for name, good, wanted in (
-            ("temperature", 0 <= self.temperature < math.inf, "≥ 0"),
+            ("temperature", 0 <= self.temperature < math.inf, "≥ 0 and finite"),
             ("top_k", self.top_k >= 0, "≥ 0"),
             ("top_p", 0 < self.top_p <= 1, "in (0, 1]"),
             ("min_p", 0 <= self.min_p <= 1, "in [0, 1]"),
-            ("repetition_penalty", 0 < self.repetition_penalty < math.inf, "> 0"),
+            (
+                "repetition_penalty",
+                0 < self.repetition_penalty < math.inf,
+                "> 0 and finite",
+            ),
         ):
             if not good:
                 raise ConfigError(f"wanted {name} {wanted}, got {getattr(self, name)}")

@@ -30,7 +30,7 @@ def read_text(path: str | Path) -> str:
     parts = []
     for file in files:
         try:
-            parts.append(file.read_text(encoding="utf-8"))
+            parts.append(file.read_text(encoding="utf-8-sig"))  # a BOM is no text
         except UnicodeDecodeError as error:
             raise DataError(
                 f"wanted UTF-8 text in {file}, got a byte that is none at position "

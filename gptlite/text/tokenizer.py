@@ -79,10 +79,16 @@ class CharTokenizer:
             character = text[unknown[0]]
             raise DataError(
                 f"wanted characters of the training text, got {character!r} "
-                f"at position {unknown[0]}; this run knows only: "
-                f"{self.characters.strip()[:100]!r}"
+                f"at position {unknown[0]}; known are {self._described()}"
             )
         return ids.astype(np.int64)
+
+    def _described(self) -> str:
+        """The vocabulary for an error: blanks by name, then the first 100 others."""
+        names = {" ": "space", "\n": "newline", "\t": "tab"}
+        blanks = [names[c] for c in self.characters if c in names]
+        others = "".join(c for c in self.characters if c.isprintable() and c != " ")
+        return ", ".join([*blanks, others[:100]])
 
     def decode(self, ids: np.ndarray | list[int]) -> str:
         return "".join(self.characters[i] for i in _checked(ids, self.vocab_size))

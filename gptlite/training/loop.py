@@ -118,15 +118,18 @@ class Loop:
             while self.progress < 1 and not asked.is_set():
                 rate = self._rate()
                 result = self._one_step(rate)
-                row = {"step": self.step, "loss": result.loss, "lr": rate}
+                row = {"step": self.step, "loss": result.loss}
+                row["lr"] = rate * self.config.learning_rate
                 row["grad_norm"] = result.grad_norm
                 _write_row(metrics, row)
                 self._show(result)
                 self._now_and_then(metrics)
-            seconds = self.seconds
+            trained = self.step > first
+            seconds = self.seconds if trained else self.seconds_before
             elapsed = time.perf_counter() - loop_start
             interrupted = asked.is_set() and self.progress < 1
-        self.save()
+        if trained:
+            self.save()
         val_loss = self.evaluate(windows=0)
         return Summary(
             steps=self.step,
@@ -210,12 +213,15 @@ class Loop:
             initial=self.seconds if timed else self.step, bar_format=layout,
             mininterval=0.5, disable=not sys.stderr.isatty(), dynamic_ncols=True,
         ) as self.bar:  # fmt: skip
-            self._bar_start = (time.perf_counter(), self.progress, self.step)
+            self._bar_start: tuple[float, float, int] | None = None
             yield
 
     def _show(self, result: StepResult) -> None:
         bar = self.bar
         if bar.disable:
+            return
+        if self._bar_start is None:  # the first step also compiles and warms up
+            self._bar_start = (time.perf_counter(), self.progress, self.step)
             return
         start, progress, step = self._bar_start
         spent = time.perf_counter() - start

@@ -27,6 +27,7 @@ class Result:
     tokenizer: Tokenizer
     run: Run
     summary: Summary
+    set_aside: Path | None = None  # where an earlier run of this name is now
 
 
 def continuation_task(
@@ -73,10 +74,12 @@ def pretrain(
     resume: bool = False,
     vocab_size: int | None = None,
     started: float | None = None,
+    replace: bool = False,
 ) -> Result:
     """Train a model on a text and keep everything in the run folder `out`.
 
     text: a file, a folder, or "sample" for the plays in the package.
+    A trained run that is already in `out` is renamed, unless `replace` is set.
     resume: go on with the run in `out`, to the same bits as if it had never stopped.
     started: when the clock of `config.seconds` began (`time.perf_counter`); now.
     """
@@ -94,12 +97,14 @@ def pretrain(
         trainer = Trainer(gpt, config, pool)
         task = continuation_task(dataset, gpt, tokenizer, config)
         loop = Loop(run, trainer, task, config, started)
+        earlier = None
         if resume:
             loop.resume()
             run.write_config(text, model, config)
         else:
+            earlier = None if replace else run.set_aside()
             run.clear()
             loop.save()  # step 0: killed at any moment, a run can be resumed
             run.describe(text, model, config, tokenizer)
         summary = loop.train()
-    return Result(gpt, tokenizer, run, summary)
+    return Result(gpt, tokenizer, run, summary, earlier)

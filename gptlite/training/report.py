@@ -50,7 +50,7 @@ def write_report(run: Run, summary: Summary, n_params: int, title: str) -> None:
         "steps": f"{summary.steps:,}",
         "time": f"{summary.seconds:.0f} s",
         "speed": f"{summary.tokens_per_s:,.0f} tokens/s",
-        "validation loss": f"{summary.val_loss:.3f} nats a token",
+        "validation loss, whole split": f"{summary.val_loss:.3f} nats a token",
         "the same": f"{summary.bits_per_byte:.3f} bits a byte",
     }
     samples = "no samples yet"

@@ -7,6 +7,7 @@ metrics.jsonl  samples.txt  learning_curve.png  report.html
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 from pathlib import Path
@@ -41,6 +42,29 @@ class Run:
         """Start afresh: drop an earlier run's files, write what describes this one."""
         self.clear()
         self.describe(text, model, training, tokenizer)
+
+    def set_aside(self) -> Path | None:
+        """Rename a folder that holds a trained run, so that a new one loses nothing.
+
+        Returns the new name, `RUN.1` or the first such number that is free; `None`
+        where nothing was trained yet.
+        """
+        try:
+            steps = checkpoint.metadata(self.checkpoint_file).get("steps", 1)
+        except CheckpointError:
+            return None
+        if not steps:
+            return None
+        numbers = itertools.count(1)
+        names = (self.folder.with_name(f"{self.folder.name}.{n}") for n in numbers)
+        free = next(name for name in names if not name.exists())
+        try:
+            return self.folder.rename(free)
+        except OSError as error:
+            raise CheckpointError(
+                f"cannot rename {self.folder}, which holds a trained run, to {free}: "
+                f"{error.strerror}; choose another --out"
+            ) from error
 
     def clear(self) -> None:
         """Drop an earlier run's files; config.json, by which it is known, first."""

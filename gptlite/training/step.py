@@ -38,6 +38,7 @@ def train_step(
     """What worker `comm.rank` does in one step; every worker returns the same.
 
     batches: the global batches whose gradients are summed (gradient accumulation).
+    rate: the schedule's share of the peak learning rate, 0 … 1.
     The gradients are those of the *sum* of losses. Only at the end one number,
     `grad_scale`, divides them by the real number of tokens of the whole batch and
     clips them: so any split over workers and batches is the same step.

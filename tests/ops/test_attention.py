@@ -283,3 +283,38 @@ def test_the_inputs_may_be_read_only(ops: ModuleType, rng: np.random.Generator) 
     for x in (q, k, v):
         x.flags.writeable = False
     assert_same_bits(forward(ops, q, k, v)[0], wanted)
+
+
+BAD_SHAPES = {
+    "heads that do not divide": ((1, 4, 4, 8), (1, 4, 3, 8)),
+    "another batch": ((2, 4, 2, 8), (1, 4, 2, 8)),
+    "another head size": ((1, 4, 2, 6), (1, 4, 2, 8)),
+    "fewer heads than key heads": ((1, 4, 2, 8), (1, 4, 4, 8)),
+}
+
+
+@pytest.mark.parametrize("name", BAD_SHAPES)
+def test_kernels_refuse_what_would_read_foreign_memory(name: str) -> None:
+    q_shape, k_shape = BAD_SHAPES[name]
+    q, k = np.ones(q_shape, np.float32), np.ones(k_shape, np.float32)
+    B, Tq, H, _ = q_shape
+    lse = np.ones((B, H, Tq), np.float32)
+    with pytest.raises(ValueError, match="wanted q"):
+        kernels.attention_forward(q.copy(), lse, q, k, k)
+    with pytest.raises(ValueError, match="wanted q"):
+        kernels.attention_backward(q.copy(), k.copy(), k.copy(), q, q, lse, q, k, k)
+
+
+def test_kernels_say_that_they_want_float32() -> None:
+    q = np.ones((1, 4, 2, 8))
+    with pytest.raises(TypeError, match="float32"):
+        kernels.attention_forward(q.copy(), np.ones((1, 2, 4)), q, q, q)
+    with pytest.raises(TypeError, match="float32"):
+        kernels.matmul(np.ones((2, 2)), np.ones((2, 2)), np.ones((2, 2)))
+
+
+def test_offsets_must_be_one_a_row() -> None:
+    q = np.ones((3, 4, 2, 8), np.float32)
+    lse = np.ones((3, 2, 4), np.float32)
+    with pytest.raises(ValueError, match="offsets"):
+        kernels.attention_forward(q.copy(), lse, q, q, q, np.zeros(1, np.int64))

@@ -368,7 +368,7 @@ def test_the_rate_follows_warm_up_and_cosine(tmp_path: Path) -> None:
     low, peak = FAST.final_learning_rate, FAST.learning_rate
     for i, row in enumerate(rows):
         cosine = low / peak + (1 - low / peak) * 0.5 * (1 + np.cos(np.pi * i / 8))
-        assert row["lr"] == pytest.approx(min(1, (i + 1) / 3) * cosine)
+        assert row["lr"] == pytest.approx(peak * min(1, (i + 1) / 3) * cosine)
 
 
 def test_a_run_says_nothing_where_there_is_no_terminal(

@@ -19,6 +19,7 @@ from gptlite.ops.kernels.matmul import (
     multiply_packed,
     pack,
     padded,
+    require_float32,
     scratch_floats,
 )
 from gptlite.ops.kernels.vectormath import exp
@@ -187,11 +188,41 @@ def _mask(
     if q_segments is None or k_segments is None:
         q_segments = k_segments = NO_SEGMENTS
     return (
-        zeros if offsets is None else offsets,
-        zeros if prefix is None else prefix,
-        q_segments,
-        k_segments,
+        zeros if offsets is None else np.asarray(offsets, np.int64),
+        zeros if prefix is None else np.asarray(prefix, np.int64),
+        np.asarray(q_segments, np.int64),
+        np.asarray(k_segments, np.int64),
     )
+
+
+def _check(
+    mask: tuple[np.ndarray, ...],
+    lse: np.ndarray,
+    like_q: list[np.ndarray],
+    like_k: list[np.ndarray],
+) -> None:
+    """Compiled loops trust shapes: what does not fit would read foreign memory."""
+    require_float32(*like_q, *like_k, lse)
+    q, k = like_q[0], like_k[0]
+    offsets, prefix, q_segments, k_segments = mask
+    segments = q_segments.size or k_segments.size
+    fits = (
+        all(x.shape == q.shape for x in like_q)
+        and all(x.shape == k.shape for x in like_k)
+        and (q.shape[0], q.shape[3]) == (k.shape[0], k.shape[3])
+        and q.shape[2] % k.shape[2] == 0
+        and lse.shape == (q.shape[0], q.shape[2], q.shape[1])
+        and offsets.shape == prefix.shape == q.shape[:1]
+        and (not segments or q_segments.shape == q.shape[:2])
+        and (not segments or k_segments.shape == k.shape[:2])
+    )
+    if not fits:
+        raise ValueError(
+            "wanted q (B, Tq, H, D), k and v (B, Tk, Hkv, D), H a multiple of Hkv, "
+            "outputs alike, lse (B, H, Tq), offsets and prefix (B,), segments (B, Tq) "
+            "and (B, Tk); got "
+            f"{[x.shape for x in (*like_q, *like_k, lse, *mask)]}"
+        )
 
 
 def attention_forward(
@@ -208,6 +239,7 @@ def attention_forward(
     """`out = softmax(q kᵀ / √D + mask) v`; see the reference for shapes and masks."""
     D, Tk = q.shape[3], k.shape[1]
     mask = _mask(len(q), offsets, q_segments, k_segments, prefix)
+    _check(mask, lse, [q, out], [k, v])
     room = scratch_floats(D * padded(Tk) + Tk * padded(D) + STRIPE * Tk)
     _forward(out, lse, q, k, v, *mask, room)
 
@@ -230,6 +262,7 @@ def attention_backward(
     """Overwrites dq, dk and dv; see the reference for shapes and masks."""
     D, Tk = q.shape[3], k.shape[1]
     mask = _mask(len(q), offsets, q_segments, k_segments, prefix)
+    _check(mask, lse, [q, out, dout, dq], [k, v, dk, dv])
     room = scratch_floats(
         2 * D * padded(Tk) + (Tk + 2 * STRIPE) * padded(D) + 2 * STRIPE * Tk
     )

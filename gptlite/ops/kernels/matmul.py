@@ -102,6 +102,16 @@ def _multiply(out, a, b, accumulate, scratch):
             )  # fmt: skip
 
 
+def require_float32(*arrays: np.ndarray) -> None:
+    """Kernels are compiled for one type; proofs in float64 are the reference's."""
+    for array in arrays:
+        if array.dtype != np.float32:
+            raise TypeError(
+                f"wanted float32 for a kernel, got {array.dtype}; convert with "
+                ".astype(np.float32), or use gptlite.reference"
+            )
+
+
 def matmul(
     out: np.ndarray, a: np.ndarray, b: np.ndarray, accumulate: bool = False
 ) -> None:
@@ -112,6 +122,7 @@ def matmul(
         else:
             np.matmul(a, b, out=out)
         return
+    require_float32(out, a, b)
     if (a.shape[1], *out.shape) != (b.shape[0], a.shape[0], b.shape[1]):
         raise ValueError(f"wanted fitting shapes, got {a.shape} @ {b.shape} -> "
                          f"{out.shape}")  # fmt: skip

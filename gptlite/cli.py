@@ -13,19 +13,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gptlite import __version__
+from gptlite.bench import PEERS
 from gptlite.clock import process_started
 from gptlite.config import PRESETS, GPTConfig, TrainConfig, configs_from, preset
 from gptlite.errors import ConfigError, GptliteError
 
-BENCHMARKS = (
-    "train", "matmul", "attention", "layernorm",
-    "generate", "scaling", "first-step", "memory", "import",
-)  # fmt: skip
-WHOLE = ("torch", "torch-compile")
-PEERS = {
-    "train": WHOLE, "first-step": WHOLE, "memory": WHOLE,
-    "matmul": ("torch",), "attention": ("torch",), "layernorm": ("torch",),
-}  # fmt: skip
 TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
 
 
@@ -66,7 +58,7 @@ def command_pretrain(args: argparse.Namespace) -> dict[str, Any]:
     vocab_size = changes.pop("vocab_size", None)
     if args.resume:
         stored_text, model, training = Run(out).read_config()
-        text = text or stored_text
+        text = stored_text if text is None else text
         vocab_size = vocab_size or model.vocab_size
         if "steps" in changes and training.seconds and "seconds" not in changes:
             raise ConfigError(
@@ -79,7 +71,7 @@ def command_pretrain(args: argparse.Namespace) -> dict[str, Any]:
         model, training = preset(args.preset, **changes)
     result = pretrain(
         out,
-        text or "sample",
+        "sample" if text is None else text,
         model,
         training,
         args.resume,
@@ -141,8 +133,8 @@ def command_bench(args: argparse.Namespace) -> dict[str, Any]:
     from gptlite.bench import operations, system, train
 
     name, peer = args.preset, args.against
-    if peer and peer not in PEERS.get(args.what, ()):
-        known = ", ".join(PEERS.get(args.what, ())) or "none"
+    if peer and peer not in PEERS[args.what]:
+        known = ", ".join(PEERS[args.what]) or "none"
         raise ConfigError(
             f"wanted a peer that `bench {args.what}` knows ({known}), got {peer!r}; "
             "leave out --against to measure gptlite alone"
@@ -239,7 +231,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_fields(generate, Sampling)
 
     bench = command("bench", command_bench, "measure, alone or against a peer")
-    bench.add_argument("what", choices=BENCHMARKS)
+    bench.add_argument("what", choices=PEERS)
     bench.add_argument("--preset", default="baby", metavar="P")
     bench.add_argument("--against", metavar="PEER", help="torch or torch-compile")
     bench.add_argument("--workers", type=_whole, default=0, metavar="N")

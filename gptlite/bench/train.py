@@ -18,12 +18,9 @@ from gptlite.bench.timing import (
     step_flops,
 )
 from gptlite.config import GPTConfig, TrainConfig, preset
-from gptlite.errors import ConfigError
 from gptlite.models.gpt import GPT
 from gptlite.parallel.pool import WorkerPool, available_cores
 from gptlite.training.step import Trainer
-
-PEERS = ("torch", "torch-compile")
 
 
 def random_batch(model: GPTConfig, training: TrainConfig) -> Batch:
@@ -43,8 +40,6 @@ def own_step(name: str) -> Callable[[], Any]:
 
 def peer_step(name: str, model: GPTConfig, training: TrainConfig) -> Callable[[], Any]:
     """One training step of the peer `name` on a random batch, ready to be called."""
-    if name not in PEERS:
-        raise ConfigError(f"wanted a peer among {PEERS}, got {name!r}")
     from gptlite.bench.torch_gpt import TorchTrainer
 
     batch = random_batch(model, training)

@@ -22,6 +22,7 @@ from gptlite.models.layout import (
     check_index,
     heads,
     parameter_blocks,
+    positions_of,
     rows,
     thirds,
 )
@@ -108,9 +109,7 @@ class GPT:
         With a cache, keys and values are stored there and attention reads it all.
         """
         ops, w, n_head = self.ops, self.params, self.config.n_head
-        positions = np.zeros(ids.shape, np.int64) + np.arange(ids.shape[1])
-        if offsets is not None:
-            positions += offsets[:, None]
+        positions = positions_of(ids, offsets)
         check_index(ids, self.config.vocab_size, "token ids", "wrong tokenizer?")
         check_index(positions, self.config.context_length, "positions", "cut the text")
         x = a.embedded
@@ -187,18 +186,14 @@ class GPT:
                 q, k, v, None, batch.segments, batch.segments,
             )  # fmt: skip
             ops.linear_backward(
-                a.dnorm,
-                grad.qkv_weight,
-                grad.qkv_bias,
-                a.dqkv,
-                act.norm1,
-                par.qkv_weight,
-            )
+                a.dnorm, grad.qkv_weight, grad.qkv_bias,
+                a.dqkv, act.norm1, par.qkv_weight,
+            )  # fmt: skip
         self._norm_backward(g, a, 0, a.embedded)
-        positions = np.zeros(batch.ids.shape, np.int64) + np.arange(batch.ids.shape[1])
         ops.embedding_backward(
-            g.token_embedding, g.position_embedding, dresidual, batch.ids, positions
-        )
+            g.token_embedding, g.position_embedding,
+            dresidual, batch.ids, positions_of(batch.ids),
+        )  # fmt: skip
 
     def _norm_backward(self, g: Arena, a: Arena, l: int, inp: np.ndarray) -> None:
         """Through the norm before layer `l`, whose input was `inp`."""

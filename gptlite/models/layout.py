@@ -79,7 +79,7 @@ def activation_blocks(
 
 
 def heads(x: np.ndarray, n_head: int) -> np.ndarray:
-    """(B, T, C) seen as (B, T, H, D), a view."""
+    """(B, T, C) seen as (B, T, H, D): a view, through which backward also writes."""
     B, T, C = x.shape
     return x.reshape(B, T, n_head, C // n_head)
 
@@ -93,6 +93,12 @@ def thirds(qkv: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def rows(x: np.ndarray) -> np.ndarray:
     """(B, T, C) seen as (B·T, C), a view."""
     return x.reshape(-1, x.shape[-1])
+
+
+def positions_of(ids: np.ndarray, offsets: np.ndarray | None = None) -> np.ndarray:
+    """(B, T) int64: offsets[b] + t, or just t."""
+    start = np.zeros(len(ids), np.int64) if offsets is None else offsets
+    return start[:, None] + np.arange(ids.shape[1])
 
 
 def check_index(index: np.ndarray, end: int, what: str, hint: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gptlite.config import GPTConfig, TrainConfig
-from gptlite.errors import ConfigError
+from gptlite.errors import ConfigError, DataError
 from gptlite.models.generate import generate
 from gptlite.models.gpt import GPT
 from gptlite.models.sampling import Sampling
@@ -84,6 +84,8 @@ def pretrain(
     started: when the clock of `config.seconds` began (`time.perf_counter`); now.
     """
     run = Run(out)
+    if not text:  # as a path it would be the current folder
+        raise DataError("wanted the path of a text, got an empty one; check --text")
     text = text if text == "sample" else str(Path(text).absolute())
     content = read_text(text)
     if resume:

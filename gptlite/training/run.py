@@ -36,13 +36,6 @@ class Run:
         self.curve_file = self.folder / "learning_curve.png"
         self.report_file = self.folder / "report.html"
 
-    def create(
-        self, text: str, model: GPTConfig, training: TrainConfig, tokenizer: Tokenizer
-    ) -> None:
-        """Start afresh: drop an earlier run's files, write what describes this one."""
-        self.clear()
-        self.describe(text, model, training, tokenizer)
-
     def set_aside(self) -> Path | None:
         """Rename a folder that holds a trained run, so that a new one loses nothing.
 

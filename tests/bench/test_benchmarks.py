@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from gptlite.bench import operations, system, timing, train
-from gptlite.cli import BENCHMARKS, main
+from gptlite.bench import PEERS, operations, system, timing, train
+from gptlite.cli import main
 from gptlite.config import GPTConfig, TrainConfig, preset
 from gptlite.errors import ConfigError
 from gptlite.models.gpt import GPT
@@ -106,7 +106,7 @@ def test_whole_processes_are_measured(
 
 
 def test_every_benchmark_of_the_command_line_is_tested_here() -> None:
-    assert set(BENCHMARKS) == {
+    assert set(PEERS) == {
         "train", "scaling", "generate", "matmul", "attention", "layernorm",
         "first-step", "memory", "import",
     }  # fmt: skip

@@ -173,7 +173,7 @@ def test_metadata_that_is_no_json_is_refused(path: Path) -> None:
 
 def run_with(folder: Path, characters: str) -> Run:
     run, tokenizer = Run(folder), CharTokenizer(characters)
-    run.create("sample", TINY, FAST, tokenizer)
+    run.describe("sample", TINY, FAST, tokenizer)
     store(run.checkpoint_file, GPT(TINY))
     return run
 

@@ -25,7 +25,7 @@ SUMMARY = Summary(
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     run = Run(tmp_path / "run")
-    run.create("sample", GPTConfig(), FAST, CharTokenizer("ab"))
+    run.describe("sample", GPTConfig(), FAST, CharTokenizer("ab"))
     run.metrics_file.write_text('{"step": 1, "loss": 2.0}\n{"step": 2, "loss": 1.0}\n')
     return run
 

@@ -153,7 +153,7 @@ def small_loop(folder: Path, pool: WorkerPool, config: TrainConfig) -> Loop:
         Dataset.of(TEXT, tokenizer, 12), gpt, tokenizer, config
     )  # fmt: skip
     run = Run(folder)
-    run.create("sample", model, config, tokenizer)
+    run.describe("sample", model, config, tokenizer)
     return Loop(run, Trainer(gpt, config, pool), task, config)
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import inspect
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,10 +32,16 @@ def test_both_backends_have_the_same_names() -> None:
         assert all(callable(getattr(module, name)) for name in module.__all__)
 
 
+def parameters(function: Any) -> list:
+    found = inspect.signature(function).parameters.values()
+    return [(p.name, p.kind, p.default) for p in found]
+
+
 @pytest.mark.parametrize("name", reference.__all__)
 def test_both_backends_have_the_same_signature(name: str) -> None:
     ours, theirs = getattr(kernels, name), getattr(reference, name)
-    assert inspect.signature(ours) == inspect.signature(theirs)
+    # kernels also take a packed weight, so annotations may differ
+    assert parameters(ours) == parameters(theirs)
     assert ours is not theirs
 
 
@@ -213,7 +221,7 @@ ALLOCATORS = {
 
 def test_no_kernel_s_source_asks_for_memory() -> None:
     for name, kernel in all_kernels().items():
-        tree = ast.parse(inspect.getsource(kernel.py_func))
+        tree = ast.parse(textwrap.dedent(inspect.getsource(kernel.py_func)))
         calls = [n.func for n in ast.walk(tree) if isinstance(n, ast.Call)]
         names = {f.attr if isinstance(f, ast.Attribute) else getattr(f, "id", "")
                  for f in calls}  # fmt: skip

@@ -14,14 +14,9 @@ import numpy as np
 from numba import njit, types
 
 from gptlite.ops.kernels.jit import OPTIONS, kernel
-from gptlite.ops.kernels.matmul import (
-    aligned,
-    multiply_packed,
-    pack,
-    padded,
-    require_float32,
-    scratch_floats,
-)
+from gptlite.ops.kernels.matmul import ZEROS, multiply_panels, require_float32
+from gptlite.ops.kernels.microkernel import ROWS
+from gptlite.ops.kernels.packing import pack, padded, scratch_floats
 from gptlite.ops.kernels.vectormath import exp
 
 STRIPE = 32  # queries in a stripe
@@ -45,10 +40,12 @@ def _seen(position, prefix, Tk):
 @njit(inline="always", **OPTIONS)
 def _times(a, panels, packed_depth, depth, out, add):
     """out = (+=) a[:, :depth] @ panels[:depth]; a any strides, out contiguous rows."""
-    multiply_packed(
-        a.ctypes.data, a.strides[0] // 4, a.strides[1] // 4,
+    row, a_row = out.strides[0] // 4, a.strides[0] // 4
+    multiply_panels(
+        a.ctypes.data, ROWS * a_row, a_row, a.strides[1] // 4,
         panels.ctypes.data, packed_depth, depth,
-        out.ctypes.data, out.strides[0] // 4, out.shape[0], out.shape[1], add,
+        out.ctypes.data if add else ZEROS.ctypes.data, row if add else 0, add,
+        out.ctypes.data, row, out.shape[0], out.shape[1],
     )  # fmt: skip
 
 
@@ -100,8 +97,7 @@ def _forward(out, lse, q, k, v, offsets, prefix, q_segments, k_segments, scratch
     B, Tq, H, D = q.shape
     Tk, Hkv = k.shape[1:3]
     scale = np.float32(1 / math.sqrt(D))
-    space = aligned(scratch)
-    keys_t, space = space[: D * padded(Tk)], space[D * padded(Tk) :]
+    keys_t, space = scratch[: D * padded(Tk)], scratch[D * padded(Tk) :]
     values, space = space[: Tk * padded(D)], space[Tk * padded(D) :]
     for b in range(B):
         for h in range(H):
@@ -133,8 +129,7 @@ def _backward(
     B, Tq, H, D = q.shape
     Tk, Hkv = k.shape[1:3]
     scale = np.float32(1 / math.sqrt(D))
-    space = aligned(scratch)
-    keys_t, space = space[: D * padded(Tk)], space[D * padded(Tk) :]
+    keys_t, space = scratch[: D * padded(Tk)], scratch[D * padded(Tk) :]
     values_t, space = space[: D * padded(Tk)], space[D * padded(Tk) :]
     keys_p, space = space[: Tk * padded(D)], space[Tk * padded(D) :]
     q_p, space = space[: STRIPE * padded(D)], space[STRIPE * padded(D) :]

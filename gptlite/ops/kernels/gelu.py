@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numba import njit
 
-from gptlite.ops.kernels.jit import kernel
+from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.vectormath import exp, tanh
 
 SQRT_2_OVER_PI = np.float32(math.sqrt(2 / math.pi))
@@ -17,11 +18,22 @@ DENSITY_AT_0 = np.float32(1 / math.sqrt(2 * math.pi))
 HALF, ONE = np.float32(0.5), np.float32(1)
 
 
+@njit(inline="always", **OPTIONS)
+def gelu(x):
+    return HALF * x * (ONE + tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x)))
+
+
+@njit(inline="always", **OPTIONS)
+def gelu_slope(x):
+    t = tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x))
+    inner = SQRT_2_OVER_PI * (ONE + THREE_CUBIC * x * x)
+    return HALF * (ONE + t) + HALF * x * (ONE - t * t) * inner
+
+
 @kernel
 def _gelu_forward(out, inp):
     for i in range(inp.size):
-        x = inp[i]
-        out[i] = HALF * x * (ONE + tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x)))
+        out[i] = gelu(inp[i])
 
 
 # Backward works in place: two names for the same memory would make LLVM's check for
@@ -29,11 +41,7 @@ def _gelu_forward(out, inp):
 @kernel
 def _gelu_backward(grad, inp):
     for i in range(inp.size):
-        x = inp[i]
-        t = tanh(SQRT_2_OVER_PI * (x + CUBIC * x * x * x))
-        inner = SQRT_2_OVER_PI * (ONE + THREE_CUBIC * x * x)
-        slope = HALF * (ONE + t) + HALF * x * (ONE - t * t) * inner
-        grad[i] *= slope
+        grad[i] *= gelu_slope(inp[i])
 
 
 @kernel

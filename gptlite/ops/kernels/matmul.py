@@ -1,104 +1,178 @@
-"""The matrix product: packed panels and a register tile, in Numba.
+"""The matrix product: packed panels, a register tile, and what follows on the way out.
 
-B is copied into panels that the inner loop reads front to back; A is read where it
-lies. Stacks of matrices go to BLAS through NumPy. Explained in docs/kernels/matmul.md.
+Blocks of B are copied into panels that the inner loop reads front to back; A is read
+where it lies, or packed where its rows are not contiguous. While a strip of the result
+is still in the first cache, a bias, a residual or a GELU costs no pass over memory.
+Stacks of matrices go to BLAS through NumPy. Explained in docs/kernels/matmul.md.
 """
 
 from __future__ import annotations
 
 import numpy as np
 from numba import njit, types
-from numba.extending import register_jitable
 
+from gptlite.ops.kernels.gelu import gelu, gelu_slope
 from gptlite.ops.kernels.jit import OPTIONS, kernel
-from gptlite.ops.kernels.microkernel import COLS, ROWS, multiply_tile
+from gptlite.ops.kernels.microkernel import (
+    BFLOAT16_DOT,
+    COLS,
+    ROWS,
+    multiply_tile,
+    multiply_tile_bfloat16,
+)
+from gptlite.ops.kernels.packing import (
+    DEPTH,
+    READ_MATRIX,
+    VECTOR,
+    WIDTH,
+    block_depth,
+    narrow,
+    pack_block,
+    pack_rows,
+    padded,
+    scratch_floats,
+    words,
+)
+from gptlite.ops.kernels.weights import Packed, Weight
 
-DEPTH = 384  # rows of B packed at a time: a panel of COLS columns is about an L1 cache
-WIDTH = 512  # columns of B packed at a time: with DEPTH, about an L2 cache
-CACHE_LINE = 64  # bytes
+IN_PLACE = 256  # columns of the result below which packing A does not pay
+HEIGHT = 16 * ROWS  # rows of A packed at a time
+NOTHING = np.zeros((0, 0), np.float32)
+ZEROS = np.zeros(COLS, np.float32)
+NO_PANELS = np.zeros(0, np.float32)
+SCRATCH = (2 * WIDTH + 2 * HEIGHT) * DEPTH  # panels and strips, and their words
 
-_MATRIX = types.Array(types.float32, 2, "A")
-_READ = types.Array(types.float32, 2, "A", readonly=True)
-_VECTOR = types.Array(types.float32, 1, "C")
+MATRIX = types.Array(types.float32, 2, "A")
 _INT = types.int64
 
 
-@register_jitable
-def padded(width: int) -> int:
-    """`width` rounded up to whole panels."""
-    return -(-width // COLS) * COLS
+def _panels_kernel(tile):
+    """Rows of A times packed panels, with `tile` as the inner loop."""
+
+    @kernel(types.void(*[_INT] * 14))
+    def multiply_panels(
+        a, a_strip, a_row, a_col, panels, panel_depth, depth,
+        start, start_row, start_col, out, out_row, M, N,
+    ):  # fmt: skip
+        """out (M, N) = start + A (M, depth) @ the first `depth` rows of the panels.
+
+        a, panels, start, out: addresses. Strides are in floats; a_strip leads to the
+        next ROWS rows; start_col is 1, or 0 where COLS numbers serve for all columns.
+        panel_depth: the rows packed. One panel stays in the first cache for all M.
+        """
+        for j in range(0, N, COLS):
+            for i in range(0, M, ROWS):
+                tile(
+                    a + 4 * (i // ROWS) * a_strip, a_row, a_col,
+                    panels + 4 * j * panel_depth, depth,
+                    start + 4 * (i * start_row + j * start_col), start_row,
+                    out + 4 * (i * out_row + j), out_row,
+                    min(ROWS, M - i), min(COLS, N - j),
+                )  # fmt: skip
+
+    return multiply_panels
 
 
-def scratch_floats(count: int) -> np.ndarray:
-    """Room for `count` floats, and some more so that `aligned` can begin later."""
-    return np.empty(count + CACHE_LINE // 4, np.float32)
+multiply_panels = _panels_kernel(multiply_tile)
+# Without the instruction the words are rounded float32 numbers: the same products.
+multiply_words = (
+    _panels_kernel(multiply_tile_bfloat16) if BFLOAT16_DOT else multiply_panels
+)
 
 
 @njit(inline="always", **OPTIONS)
-def aligned(scratch):
-    """The part of scratch that begins at a cache line."""
-    past = scratch.ctypes.data % CACHE_LINE
-    return scratch[(CACHE_LINE - past) % CACHE_LINE // 4 :]
+def _finish(out, act, pre):
+    """The end of a strip of the result: GELU into act, or times the slope at pre."""
+    for i in range(act.shape[0]):
+        line, to = out[i], act[i]
+        for c in range(line.size):
+            to[c] = gelu(line[c])
+    for i in range(pre.shape[0]):
+        line, at = out[i], pre[i]
+        for c in range(line.size):
+            line[c] *= gelu_slope(at[c])
 
 
-@kernel(types.void(_VECTOR, _READ))
-def pack(panels, b):
-    """Copy b (depth, width) into panels of COLS columns, the last filled with zeros."""
-    depth, width = b.shape
-    for j in range(0, width, COLS):
-        panel = panels[j * depth :]  # j is a multiple of COLS
-        cols = min(COLS, width - j)
-        if b.strides[1] == 4 and cols == COLS:
-            for k in range(depth):
-                line = panel[k * COLS : k * COLS + COLS]
-                for i in range(COLS):
-                    line[i] = b[k, j + i]
-            continue
-        for i in range(COLS):
-            column = panel[i:]
-            if i < cols:
-                for k in range(depth):
-                    column[k * COLS] = b[k, j + i]
-            else:
-                for k in range(depth):
-                    column[k * COLS] = np.float32(0)
+@njit(inline="always", **OPTIONS)
+def _readable_rows(a, width, bfloat16, strips, a_words):
+    """Address and strides (strip, row, column) of the block a (n, depth) to read.
 
-
-@kernel(types.void(*[_INT] * 11))
-def multiply_packed(
-    a, a_row, a_col, panels, packed_depth, depth, out, out_row, M, N, add
-):
-    """out (M, N) = (or +=, if `add`) A (M, depth) @ the first `depth` rows of panels.
-
-    a, panels, out: addresses. Strides are in floats. packed_depth: the rows that
-    were packed.
+    Contiguous rows are read in place; others, and rounded ones, from scratch memory.
     """
-    for i in range(0, M, ROWS):
-        for j in range(0, N, COLS):
-            multiply_tile(
-                a + 4 * i * a_row, a_row, a_col, panels + 4 * j * packed_depth, depth,
-                out + 4 * (i * out_row + j), out_row,
-                min(ROWS, M - i), min(COLS, N - j), add,
+    n, depth = a.shape
+    size = depth
+    if bfloat16:
+        size = words(depth)
+        narrow(a_words, a)
+        if a.strides[0] != 4:
+            return a_words.ctypes.data, ROWS * size, size, 1
+        pack_rows(strips, a_words[: size * n].reshape(size, n))
+    elif a.strides[1] == 4 and width < IN_PLACE:
+        row = a.strides[0] // 4
+        return a.ctypes.data, ROWS * row, row, 1
+    else:
+        pack_rows(strips, a.T)
+    return strips.ctypes.data, ROWS * size, 1, ROWS
+
+
+@kernel(types.void(MATRIX, READ_MATRIX, VECTOR, *[_INT] * 3, MATRIX, READ_MATRIX,
+                   types.boolean, VECTOR, VECTOR))  # fmt: skip
+def _multiply_block(
+    out, a, panels, start, start_row, start_col, act, pre, bfloat16, strips, a_words
+):
+    """out (M, width) = start + a (M, depth) @ one block of panels, and what follows."""
+    M, width = out.shape
+    size = words(a.shape[1]) if bfloat16 else a.shape[1]
+    out_row = out.strides[0] // 4
+    for i in range(0, M, HEIGHT):
+        end = min(i + HEIGHT, M)
+        at, strip, row, col = _readable_rows(a[i:end], width, bfloat16, strips, a_words)
+        to, begin = out[i:end].ctypes.data, start + 4 * i * start_row
+        if bfloat16:
+            multiply_words(
+                at, strip, row, col, panels.ctypes.data, size, size,
+                begin, start_row, start_col, to, out_row, end - i, width,
             )  # fmt: skip
+        else:
+            multiply_panels(
+                at, strip, row, col, panels.ctypes.data, size, size,
+                begin, start_row, start_col, to, out_row, end - i, width,
+            )  # fmt: skip
+        _finish(out[i:end], act[i:end], pre[i:end])
 
 
-@kernel(types.void(_MATRIX, _READ, _READ, types.boolean, _VECTOR))
-def _multiply(out, a, b, accumulate, scratch):
+@kernel(types.void(MATRIX, READ_MATRIX, READ_MATRIX, VECTOR, READ_MATRIX, MATRIX,
+                   READ_MATRIX, types.boolean, VECTOR))  # fmt: skip
+def _multiply(out, a, b, packed, start, act, pre, bfloat16, scratch):
     """out (M, N) with contiguous rows; a (M, K) and b (K, N) with any strides."""
-    M, N = out.shape
-    K = a.shape[1]
-    a_row, a_col = a.strides[0] // 4, a.strides[1] // 4
-    panels = aligned(scratch)
+    N, K = out.shape[1], a.shape[1]
+    step = block_depth(K)
+    panels, rest = scratch[: WIDTH * DEPTH], scratch[WIDTH * DEPTH :]
+    b_words, rest = rest[: WIDTH * DEPTH], rest[WIDTH * DEPTH :]
+    strips, a_words = rest[: HEIGHT * DEPTH], rest[HEIGHT * DEPTH :]
+    at = 0
     for j in range(0, N, WIDTH):
-        width = min(WIDTH, N - j)
-        for k in range(0, K, DEPTH):
-            depth = min(DEPTH, K - k)
-            pack(panels, b[k : k + depth, j : j + width])
-            multiply_packed(
-                a.ctypes.data + 4 * k * a_col, a_row, a_col,
-                panels.ctypes.data, depth, depth,
-                out.ctypes.data + 4 * j, out.strides[0] // 4,
-                M, width, accumulate or k > 0,
+        columns = slice(j, min(j + WIDTH, N))
+        for k in range(0, K, step):
+            end = min(k + step, K)
+            if packed.size:
+                panels = packed[at:]
+                size = words(end - k) if bfloat16 else end - k
+                at += size * padded(columns.stop - j)
+            else:
+                pack_block(panels, b[k:end, columns], bfloat16, b_words)
+            begin, begin_row, begin_col = ZEROS.ctypes.data, 0, 0
+            if k > 0:  # add to the sums over the rows before
+                begin, begin_row, begin_col = out[:, j:].ctypes.data, out.strides[0], 4
+            elif start.size:
+                begin, begin_row = start[:, j:].ctypes.data, start.strides[0]
+                begin_col = 4
+            _multiply_block(
+                out[:, columns], a[:, k:end], panels,
+                begin, begin_row // 4, begin_col // 4,
+                act[:, columns] if end == K else act[:0],
+                pre[:, columns] if end == K else pre[:0],
+                bfloat16, strips, a_words,
             )  # fmt: skip
 
 
@@ -112,27 +186,55 @@ def require_float32(*arrays: np.ndarray) -> None:
             )
 
 
-def matmul(
-    out: np.ndarray, a: np.ndarray, b: np.ndarray, accumulate: bool = False
+def product(
+    out: np.ndarray,
+    a: np.ndarray,
+    b: Weight,
+    *,
+    start: np.ndarray | None = None,
+    act: np.ndarray | None = None,
+    pre: np.ndarray | None = None,
+    bfloat16: bool = False,
 ) -> None:
+    """`out = start + a @ b`, then `act = gelu(out)`, then `out *= gelu'(pre)`.
+
+    out, start, act, pre: (M, N) with contiguous rows, a: (M, K), b: (K, N), any
+    strides; start, act and pre may be left out, start may be out itself. bfloat16:
+    round a and b; with a packed b, its own dtype decides.
+    """
+    packed, matrix = NO_PANELS, b
+    if isinstance(b, Packed):
+        packed, matrix, bfloat16 = b.panels, b.array, b.bfloat16
+    _multiply(
+        out, a, matrix, packed,
+        NOTHING if start is None else start,
+        NOTHING if act is None else act,
+        NOTHING if pre is None else pre,
+        bfloat16, scratch_floats(SCRATCH),
+    )  # fmt: skip
+
+
+def matmul(out: np.ndarray, a: np.ndarray, b: Weight, accumulate: bool = False) -> None:
     """`out = a @ b`, or `out += a @ b` with `accumulate`; see the reference."""
-    if out.ndim > 2:
+    if out.ndim > 2 and isinstance(b, np.ndarray):
         if accumulate:
             out += np.matmul(a, b)
         else:
             np.matmul(a, b, out=out)
         return
-    require_float32(out, a, b)
+    require_float32(out, a, b.array if isinstance(b, Packed) else b)
     if (a.shape[1], *out.shape) != (b.shape[0], a.shape[0], b.shape[1]):
         raise ValueError(f"wanted fitting shapes, got {a.shape} @ {b.shape} -> "
                          f"{out.shape}")  # fmt: skip
     if out.strides[1] != 4 and out.shape[1] > 1:
-        if out.strides[0] != 4 and out.shape[0] > 1:  # gaps within rows and columns
-            out[...] = np.matmul(a, b) + (out if accumulate else 0)
+        if isinstance(b, Packed) or (out.strides[0] != 4 and out.shape[0] > 1):
+            whole = np.ascontiguousarray(out)  # gaps within rows and columns
+            matmul(whole, a, b, accumulate)
+            out[...] = whole
             return
         out, a, b = out.T, b.T, a.T  # a transposed view: outᵀ = bᵀ @ aᵀ
-    K, N = b.shape
-    if K == 0 and not accumulate:
-        out[...] = 0
-    width = min(WIDTH, padded(N))
-    _multiply(out, a, b, accumulate, scratch_floats(min(K, DEPTH) * width))
+    if b.shape[0] == 0:
+        if not accumulate:
+            out[...] = 0
+        return
+    product(out, a, b, start=out if accumulate else None)

@@ -25,13 +25,23 @@ EXACT_ORDER = {
 
 
 @intrinsic
-def _float_from_bits(typing_context, bits):
+def float_from_bits(typing_context, bits):
     """The float32 whose 32 bits are those of the integer `bits`."""
 
     def generate(context, builder, signature, arguments):
         return builder.bitcast(arguments[0], ir.FloatType())
 
     return types.float32(types.int32), generate
+
+
+@intrinsic
+def bits_from_float(typing_context, number):
+    """The 32 bits of a float32, as an integer."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.IntType(32))
+
+    return types.int32(types.float32), generate
 
 
 EXP_UNDERFLOW = np.float32(-87.3)  # below: 0
@@ -55,7 +65,7 @@ def exp(x):
     p = p * r + np.float32(1.6666665459e-1)
     p = p * r + np.float32(5.0000001201e-1)
     p = p * r * r + r + np.float32(1)
-    y = p * _float_from_bits((np.int32(n) + np.int32(127)) << np.int32(23))
+    y = p * float_from_bits((np.int32(n) + np.int32(127)) << np.int32(23))
     y = np.float32(0) if x < EXP_UNDERFLOW else y
     return np.float32(np.inf) if x > EXP_OVERFLOW else y
 

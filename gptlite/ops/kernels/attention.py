@@ -45,7 +45,7 @@ def _times(a, panels, packed_depth, depth, out, add):
         a.ctypes.data, ROWS * a_row, a_row, a.strides[1] // 4,
         panels.ctypes.data, packed_depth, depth,
         out.ctypes.data if add else ZEROS.ctypes.data, row if add else 0, add,
-        out.ctypes.data, row, out.shape[0], out.shape[1],
+        out.ctypes.data, row, out.shape[0], out.shape[1], False,
     )  # fmt: skip
 
 

@@ -46,38 +46,37 @@ MATRIX = types.Array(types.float32, 2, "A")
 _INT = types.int64
 
 
-def _panels_kernel(tile):
-    """Rows of A times packed panels, with `tile` as the inner loop."""
-
-    @kernel(types.void(*[_INT] * 14))
-    def multiply_panels(
-        a, a_strip, a_row, a_col, panels, panel_depth, depth,
-        start, start_row, start_col, out, out_row, M, N,
-    ):  # fmt: skip
-        """out (M, N) = start + A (M, depth) @ the first `depth` rows of the panels.
-
-        a, panels, start, out: addresses. Strides are in floats; a_strip leads to the
-        next ROWS rows; start_col is 1, or 0 where COLS numbers serve for all columns.
-        panel_depth: the rows packed. One panel stays in the first cache for all M.
-        """
-        for j in range(0, N, COLS):
-            for i in range(0, M, ROWS):
-                tile(
-                    a + 4 * (i // ROWS) * a_strip, a_row, a_col,
-                    panels + 4 * j * panel_depth, depth,
-                    start + 4 * (i * start_row + j * start_col), start_row,
-                    out + 4 * (i * out_row + j), out_row,
-                    min(ROWS, M - i), min(COLS, N - j),
-                )  # fmt: skip
-
-    return multiply_panels
-
-
-multiply_panels = _panels_kernel(multiply_tile)
 # Without the instruction the words are rounded float32 numbers: the same products.
-multiply_words = (
-    _panels_kernel(multiply_tile_bfloat16) if BFLOAT16_DOT else multiply_panels
-)
+multiply_words_tile = multiply_tile_bfloat16 if BFLOAT16_DOT else multiply_tile
+
+
+@kernel(types.void(*[_INT] * 14, types.boolean))
+def multiply_panels(
+    a, a_strip, a_row, a_col, panels, panel_depth, depth,
+    start, start_row, start_col, out, out_row, M, N, bfloat16,
+):  # fmt: skip
+    """out (M, N) = start + A (M, depth) @ the first `depth` rows of the panels.
+
+    a, panels, start, out: addresses. Strides are in floats; a_strip leads to the next
+    ROWS rows; start_col is 1, or 0 where COLS numbers serve for all columns.
+    panel_depth: the rows packed. One panel stays in the first cache for all M.
+    """
+    for j in range(0, N, COLS):
+        cols, panel = min(COLS, N - j), panels + 4 * j * panel_depth
+        for i in range(0, M, ROWS):
+            at, rows = a + 4 * (i // ROWS) * a_strip, min(ROWS, M - i)
+            begin = start + 4 * (i * start_row + j * start_col)
+            to = out + 4 * (i * out_row + j)
+            if bfloat16:
+                multiply_words_tile(
+                    at, a_row, a_col, panel, depth,
+                    begin, start_row, to, out_row, rows, cols,
+                )  # fmt: skip
+            else:
+                multiply_tile(
+                    at, a_row, a_col, panel, depth,
+                    begin, start_row, to, out_row, rows, cols,
+                )  # fmt: skip
 
 
 @njit(inline="always", **OPTIONS)
@@ -128,16 +127,10 @@ def _multiply_block(
         end = min(i + HEIGHT, M)
         at, strip, row, col = _readable_rows(a[i:end], width, bfloat16, strips, a_words)
         to, begin = out[i:end].ctypes.data, start + 4 * i * start_row
-        if bfloat16:
-            multiply_words(
-                at, strip, row, col, panels.ctypes.data, size, size,
-                begin, start_row, start_col, to, out_row, end - i, width,
-            )  # fmt: skip
-        else:
-            multiply_panels(
-                at, strip, row, col, panels.ctypes.data, size, size,
-                begin, start_row, start_col, to, out_row, end - i, width,
-            )  # fmt: skip
+        multiply_panels(
+            at, strip, row, col, panels.ctypes.data, size, size,
+            begin, start_row, start_col, to, out_row, end - i, width, bfloat16,
+        )  # fmt: skip
         _finish(out[i:end], act[i:end], pre[i:end])
 
 

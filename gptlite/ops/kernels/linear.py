@@ -1,19 +1,16 @@
-"""A linear layer: one product over all rows, and a compiled pass for the bias."""
+"""A linear layer: one product over all rows, whose sums start at the bias."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from gptlite.ops.kernels.jit import kernel
-from gptlite.ops.kernels.matmul import matmul
-
-
-@kernel
-def _add_bias(out, bias):
-    N, C = out.shape
-    for n in range(N):
-        for i in range(C):
-            out[n, i] += bias[i]
+from gptlite.ops.kernels.matmul import (
+    check_product,
+    matmul,
+    product,
+    require_float32,
+)
 
 
 @kernel
@@ -29,9 +26,13 @@ def linear_forward(
 ) -> None:
     """`out = inp @ weight + bias`; see the reference for the shapes."""
     rows_out = out.reshape(-1, out.shape[-1])  # (N, C_out)
-    matmul(rows_out, inp.reshape(-1, inp.shape[-1]), weight)
-    if bias is not None:
-        _add_bias(rows_out, bias)
+    rows_in = inp.reshape(-1, inp.shape[-1])  # (N, C_in)
+    if bias is None:
+        matmul(rows_out, rows_in, weight)
+        return
+    check_product(rows_out, rows_in, weight)
+    require_float32(bias)
+    product(rows_out, rows_in, weight, start=np.broadcast_to(bias, rows_out.shape))
 
 
 def linear_backward(

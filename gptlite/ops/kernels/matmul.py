@@ -179,6 +179,14 @@ def require_float32(*arrays: np.ndarray) -> None:
             )
 
 
+def check_product(out: np.ndarray, a: np.ndarray, b: Weight) -> None:
+    """Compiled loops trust shapes and types: what does not fit is an error here."""
+    require_float32(out, a, b.array if isinstance(b, Packed) else b)
+    if (a.shape[1], *out.shape) != (b.shape[0], a.shape[0], b.shape[1]):
+        raise ValueError(f"wanted fitting shapes, got {a.shape} @ {b.shape} -> "
+                         f"{out.shape}")  # fmt: skip
+
+
 def product(
     out: np.ndarray,
     a: np.ndarray,
@@ -198,6 +206,9 @@ def product(
     packed, matrix = NO_PANELS, b
     if isinstance(b, Packed):
         packed, matrix, bfloat16 = b.panels, b.array, b.bfloat16
+    if matrix.shape[0] == 0:  # a sum over nothing
+        out[...] = 0 if start is None else start
+        return
     _multiply(
         out, a, matrix, packed,
         NOTHING if start is None else start,
@@ -215,10 +226,7 @@ def matmul(out: np.ndarray, a: np.ndarray, b: Weight, accumulate: bool = False) 
         else:
             np.matmul(a, b, out=out)
         return
-    require_float32(out, a, b.array if isinstance(b, Packed) else b)
-    if (a.shape[1], *out.shape) != (b.shape[0], a.shape[0], b.shape[1]):
-        raise ValueError(f"wanted fitting shapes, got {a.shape} @ {b.shape} -> "
-                         f"{out.shape}")  # fmt: skip
+    check_product(out, a, b)
     if out.strides[1] != 4 and out.shape[1] > 1:
         if isinstance(b, Packed) or (out.strides[0] != 4 and out.shape[0] > 1):
             whole = np.ascontiguousarray(out)  # gaps within rows and columns
@@ -226,8 +234,4 @@ def matmul(out: np.ndarray, a: np.ndarray, b: Weight, accumulate: bool = False) 
             out[...] = whole
             return
         out, a, b = out.T, b.T, a.T  # a transposed view: outᵀ = bᵀ @ aᵀ
-    if b.shape[0] == 0:
-        if not accumulate:
-            out[...] = 0
-        return
     product(out, a, b, start=out if accumulate else None)

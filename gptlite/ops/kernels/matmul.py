@@ -187,6 +187,16 @@ def check_product(out: np.ndarray, a: np.ndarray, b: Weight) -> None:
                          f"{out.shape}")  # fmt: skip
 
 
+def check_alike(out: np.ndarray, *others: np.ndarray | None) -> None:
+    """What accompanies a product must have its shape and type."""
+    for other in others:
+        if other is not None:
+            require_float32(other)
+            if other.shape != out.shape:
+                raise ValueError(f"wanted {out.shape} like the result, "
+                                 f"got {other.shape}")  # fmt: skip
+
+
 def product(
     out: np.ndarray,
     a: np.ndarray,

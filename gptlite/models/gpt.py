@@ -133,9 +133,8 @@ class GPT:
                 act.residual_mid, act.norm2, act.mean2, act.rstd2,
                 x, a.branch, par.norm2_weight, par.norm2_bias,
             )  # fmt: skip
-            ops.linear_forward(
-                act.fc, act.norm2, par.fc_weight, par.fc_bias, gelu=act.gelu
-            )
+            ops.linear_forward(act.fc, act.norm2, par.fc_weight, par.fc_bias)
+            ops.gelu_forward(act.gelu, act.fc)
             ops.linear_forward(
                 a.branch, act.gelu, par.mlp_proj_weight, par.mlp_proj_bias
             )
@@ -166,8 +165,9 @@ class GPT:
             self._norm_backward(g, a, l + 1, act.residual_out)
             ops.linear_backward(
                 a.dfc, grad.mlp_proj_weight, grad.mlp_proj_bias,
-                dresidual, act.gelu, par.mlp_proj_weight, pre=act.fc,
+                dresidual, act.gelu, par.mlp_proj_weight,
             )  # fmt: skip
+            ops.gelu_backward(a.dfc, a.dfc, act.fc)
             ops.linear_backward(
                 a.dnorm, grad.fc_weight, grad.fc_bias, a.dfc, act.norm2, par.fc_weight
             )

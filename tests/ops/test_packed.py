@@ -78,19 +78,6 @@ def _compiled(x):  # type: ignore[no-untyped-def]
     return to_bfloat16(x)
 
 
-def test_a_gelu_on_the_way_out_equals_a_pass_of_its_own() -> None:
-    rng = np.random.default_rng(0)
-    x, w, act = normal(rng, 101, 37), normal(rng, 37, 53), normal(rng, 101, 53)
-    pre, wanted = np.empty_like(act), np.empty_like(act)
-    product(pre, x, w, act=act)
-    kernels.gelu_forward(wanted, pre)
-    assert_near(act, wanted)
-    slopes = np.empty_like(act)
-    product(slopes, x, w, pre=act)
-    kernels.gelu_backward(wanted, pre, act)
-    assert_near(slopes, wanted)
-
-
 def test_an_unknown_dtype_is_named() -> None:
     with pytest.raises(ConfigError, match="float16"):
         Packed(np.ones((2, 2), np.float32), "float16")

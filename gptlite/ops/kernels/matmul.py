@@ -1,8 +1,7 @@
-"""The matrix product: packed panels, a register tile, and what follows on the way out.
+"""The matrix product: packed panels and a register tile, in Numba.
 
 Blocks of B are copied into panels that the inner loop reads front to back; A is read
-where it lies, or packed where its rows are not contiguous. While a strip of the result
-is still in the first cache, a bias, a residual or a GELU costs no pass over memory.
+where it lies, or packed by strips. The sums start at zeros, at a bias, or at the output.
 Stacks of matrices go to BLAS through NumPy. Explained in docs/kernels/matmul.md.
 """
 
@@ -11,7 +10,6 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
-from gptlite.ops.kernels.gelu import gelu, gelu_slope
 from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.microkernel import (
     BFLOAT16_DOT,
@@ -39,7 +37,7 @@ IN_PLACE = 256  # columns of the result below which packing A does not pay
 HEIGHT = 16 * ROWS  # rows of A packed at a time
 NOTHING = np.zeros((0, 0), np.float32)
 ZEROS = np.zeros(COLS, np.float32)
-NO_PANELS = np.zeros(0, np.float32)
+NO_FLOATS = np.zeros(0, np.float32)
 SCRATCH = (2 * WIDTH + 2 * HEIGHT) * DEPTH  # panels and strips, and their words
 
 MATRIX = types.Array(types.float32, 2, "A")
@@ -80,19 +78,6 @@ def multiply_panels(
 
 
 @njit(inline="always", **OPTIONS)
-def _finish(out, act, pre):
-    """The end of a strip of the result: GELU into act, or times the slope at pre."""
-    for i in range(act.shape[0]):
-        line, to = out[i], act[i]
-        for c in range(line.size):
-            to[c] = gelu(line[c])
-    for i in range(pre.shape[0]):
-        line, at = out[i], pre[i]
-        for c in range(line.size):
-            line[c] *= gelu_slope(at[c])
-
-
-@njit(inline="always", **OPTIONS)
 def _readable_rows(a, width, bfloat16, strips, a_words):
     """Address and strides (strip, row, column) of the block a (n, depth) to read.
 
@@ -114,59 +99,54 @@ def _readable_rows(a, width, bfloat16, strips, a_words):
     return strips.ctypes.data, ROWS * size, 1, ROWS
 
 
-@kernel(types.void(MATRIX, READ_MATRIX, VECTOR, *[_INT] * 3, MATRIX, READ_MATRIX,
-                   types.boolean, VECTOR, VECTOR))  # fmt: skip
+@kernel(types.void(MATRIX, READ_MATRIX, VECTOR, *[_INT] * 3, types.boolean, VECTOR,
+                   VECTOR))  # fmt: skip
 def _multiply_block(
-    out, a, panels, start, start_row, start_col, act, pre, bfloat16, strips, a_words
+    out, a, panels, start, start_row, start_col, bfloat16, strips, a_words
 ):
-    """out (M, width) = start + a (M, depth) @ one block of panels, and what follows."""
-    M, width = out.shape
+    """out (n, width) = start + a (n, depth) @ one block of panels."""
+    n, width = out.shape
     size = words(a.shape[1]) if bfloat16 else a.shape[1]
-    out_row = out.strides[0] // 4
-    for i in range(0, M, HEIGHT):
-        end = min(i + HEIGHT, M)
-        at, strip, row, col = _readable_rows(a[i:end], width, bfloat16, strips, a_words)
-        to, begin = out[i:end].ctypes.data, start + 4 * i * start_row
-        multiply_panels(
-            at, strip, row, col, panels.ctypes.data, size, size,
-            begin, start_row, start_col, to, out_row, end - i, width, bfloat16,
-        )  # fmt: skip
-        _finish(out[i:end], act[i:end], pre[i:end])
+    at, strip, row, col = _readable_rows(a, width, bfloat16, strips, a_words)
+    multiply_panels(
+        at, strip, row, col, panels.ctypes.data, size, size,
+        start, start_row, start_col, out.ctypes.data, out.strides[0] // 4,
+        n, width, bfloat16,
+    )  # fmt: skip
 
 
-@kernel(types.void(MATRIX, READ_MATRIX, READ_MATRIX, VECTOR, READ_MATRIX, MATRIX,
-                   READ_MATRIX, types.boolean, VECTOR))  # fmt: skip
-def _multiply(out, a, b, packed, start, act, pre, bfloat16, scratch):
+@kernel(types.void(MATRIX, READ_MATRIX, READ_MATRIX, VECTOR, READ_MATRIX,
+                   types.boolean, VECTOR))  # fmt: skip
+def _multiply(out, a, b, packed, start, bfloat16, scratch):
     """out (M, N) with contiguous rows; a (M, K) and b (K, N) with any strides."""
-    N, K = out.shape[1], a.shape[1]
-    step = block_depth(K)
+    (M, N), K = out.shape, a.shape[1]
+    step, out_row = block_depth(K), out.strides[0] // 4
     panels, rest = scratch[: WIDTH * DEPTH], scratch[WIDTH * DEPTH :]
     b_words, rest = rest[: WIDTH * DEPTH], rest[WIDTH * DEPTH :]
     strips, a_words = rest[: HEIGHT * DEPTH], rest[HEIGHT * DEPTH :]
     at = 0
     for j in range(0, N, WIDTH):
-        columns = slice(j, min(j + WIDTH, N))
+        width = min(WIDTH, N - j)
         for k in range(0, K, step):
             end = min(k + step, K)
             if packed.size:
                 panels = packed[at:]
-                size = words(end - k) if bfloat16 else end - k
-                at += size * padded(columns.stop - j)
+                at += (words(end - k) if bfloat16 else end - k) * padded(width)
             else:
-                pack_block(panels, b[k:end, columns], bfloat16, b_words)
+                pack_block(panels, b[k:end, j : j + width], bfloat16, b_words)
             begin, begin_row, begin_col = ZEROS.ctypes.data, 0, 0
             if k > 0:  # add to the sums over the rows before
-                begin, begin_row, begin_col = out[:, j:].ctypes.data, out.strides[0], 4
+                begin, begin_row, begin_col = out[:, j:].ctypes.data, out_row, 1
             elif start.size:
-                begin, begin_row = start[:, j:].ctypes.data, start.strides[0]
-                begin_col = 4
-            _multiply_block(
-                out[:, columns], a[:, k:end], panels,
-                begin, begin_row // 4, begin_col // 4,
-                act[:, columns] if end == K else act[:0],
-                pre[:, columns] if end == K else pre[:0],
-                bfloat16, strips, a_words,
-            )  # fmt: skip
+                begin, begin_col = start[:, j:].ctypes.data, 1
+                begin_row = start.strides[0] // 4
+            for i in range(0, M, HEIGHT):
+                last = min(i + HEIGHT, M)
+                _multiply_block(
+                    out[i:last, j : j + width], a[i:last, k:end], panels,
+                    begin + 4 * i * begin_row, begin_row, begin_col,
+                    bfloat16, strips, a_words,
+                )  # fmt: skip
 
 
 def require_float32(*arrays: np.ndarray) -> None:
@@ -187,33 +167,21 @@ def check_product(out: np.ndarray, a: np.ndarray, b: Weight) -> None:
                          f"{out.shape}")  # fmt: skip
 
 
-def check_alike(out: np.ndarray, *others: np.ndarray | None) -> None:
-    """What accompanies a product must have its shape and type."""
-    for other in others:
-        if other is not None:
-            require_float32(other)
-            if other.shape != out.shape:
-                raise ValueError(f"wanted {out.shape} like the result, "
-                                 f"got {other.shape}")  # fmt: skip
-
-
 def product(
     out: np.ndarray,
     a: np.ndarray,
     b: Weight,
     *,
     start: np.ndarray | None = None,
-    act: np.ndarray | None = None,
-    pre: np.ndarray | None = None,
     bfloat16: bool = False,
 ) -> None:
-    """`out = start + a @ b`, then `act = gelu(out)`, then `out *= gelu'(pre)`.
+    """`out = start + a @ b`.
 
-    out, start, act, pre: (M, N) with contiguous rows, a: (M, K), b: (K, N), any
-    strides; start, act and pre may be left out, start may be out itself. bfloat16:
-    round a and b; with a packed b, its own dtype decides.
+    out, start: (M, N) with contiguous rows (start may be out itself, or left out),
+    a: (M, K), b: (K, N), any strides. bfloat16: round a and b; with a packed b, its
+    own dtype decides.
     """
-    packed, matrix = NO_PANELS, b
+    packed, matrix = NO_FLOATS, b
     if isinstance(b, Packed):
         packed, matrix, bfloat16 = b.panels, b.array, b.bfloat16
     if matrix.shape[0] == 0:  # a sum over nothing
@@ -222,8 +190,6 @@ def product(
     _multiply(
         out, a, matrix, packed,
         NOTHING if start is None else start,
-        NOTHING if act is None else act,
-        NOTHING if pre is None else pre,
         bfloat16, scratch_floats(SCRATCH),
     )  # fmt: skip
 

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from gptlite.ops.reference.gelu import gelu_backward, gelu_forward
 from gptlite.ops.reference.matmul import matmul
 
 
 def linear_forward(
-    out: np.ndarray,
-    inp: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-    gelu: np.ndarray | None = None,
+    out: np.ndarray, inp: np.ndarray, weight: np.ndarray, bias: np.ndarray | None
 ) -> None:
-    """`out = inp @ weight + bias`, and `gelu = GELU(out)` where it is given.
+    """`out = inp @ weight + bias`.
 
     out: (..., C_out), inp: (..., C_in), weight: (C_in, C_out), bias: (C_out,).
     Backward needs inp (for dweight) and weight (for dinp).
@@ -28,8 +23,6 @@ def linear_forward(
     matmul(out, inp, weight)
     if bias is not None:
         out += bias
-    if gelu is not None:
-        gelu_forward(gelu, out)
 
 
 def linear_backward(
@@ -39,12 +32,8 @@ def linear_backward(
     dout: np.ndarray,
     inp: np.ndarray,
     weight: np.ndarray,
-    pre: np.ndarray | None = None,
 ) -> None:
-    """Overwrites dinp; adds into dweight and dbias (`None`: frozen, skipped).
-
-    pre: where `inp` was `GELU(pre)`, dinp becomes the gradient of pre.
-    """
+    """Overwrites dinp; adds into dweight and dbias (`None`: frozen, skipped)."""
     rows_in = inp.reshape(-1, inp.shape[-1])  # (N, C_in)
     rows_dout = dout.reshape(-1, dout.shape[-1])  # (N, C_out)
     if dweight is not None:
@@ -53,5 +42,3 @@ def linear_backward(
     if dbias is not None:
         dbias += rows_dout.sum(axis=0)
     matmul(dinp, dout, weight.T)  # [..., C_out] @ [C_out, C_in]
-    if pre is not None:
-        gelu_backward(dinp, dinp, pre)

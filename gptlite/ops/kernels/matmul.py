@@ -1,7 +1,7 @@
 """The matrix product: packed panels and a register tile, in Numba.
 
 Blocks of B are copied into panels that the inner loop reads front to back; A is read
-where it lies, or packed by strips. The sums start at zeros, at a bias, or at the output.
+where it lies, or packed by strips. Sums start at zeros, at a bias, or at the output.
 Stacks of matrices go to BLAS through NumPy. Explained in docs/kernels/matmul.md.
 """
 

@@ -14,6 +14,7 @@ from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.microkernel import (
     BFLOAT16_DOT,
     COLS,
+    LANES,
     ROWS,
     multiply_tile,
     multiply_tile_bfloat16,
@@ -33,7 +34,8 @@ from gptlite.ops.kernels.packing import (
 )
 from gptlite.ops.kernels.weights import Packed, Weight
 
-IN_PLACE = 256  # columns of the result below which packing A does not pay
+# Columns of the result below which packing A does not pay; with AVX-512 it never does.
+IN_PLACE = 2**62 if LANES == 16 else 256
 HEIGHT = 16 * ROWS  # rows of A packed at a time
 NOTHING = np.zeros((0, 0), np.float32)
 ZEROS = np.zeros(COLS, np.float32)

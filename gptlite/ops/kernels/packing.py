@@ -163,10 +163,9 @@ def narrow(out, x):
             line[whole] = _word(row[depth - 1], np.float32(0))
 
 
-DEPTH = 384  # most rows of B packed at a time
-WIDTH = (
-    1024  # columns of B packed at a time: with DEPTH, about 1.5 MB, for the last cache
-)
+# A block of B: most rows and columns packed at a time. Measured: docs/lab_log.md.
+DEPTH = 512 if LANES == 16 else 384
+WIDTH = 2048  # with DEPTH 3 to 4 MB, for the last cache
 
 
 @register_jitable

@@ -11,7 +11,7 @@ from numba import njit
 from gptlite.errors import ConfigError
 from gptlite.ops import kernels
 from gptlite.ops.kernels.matmul import product
-from gptlite.ops.kernels.packing import to_bfloat16
+from gptlite.ops.kernels.packing import PAIRED, narrow, to_bfloat16, words
 from gptlite.ops.kernels.weights import Packed
 from tests.helpers import assert_near, normal
 
@@ -71,6 +71,24 @@ def test_rounding_to_bfloat16_keeps_what_is_special() -> None:
     assert np.isposinf(words[3])  # nearer to 2^128 than to the last bfloat16
     assert words[4] == 0 and np.signbit(words[4])
     assert words[5] == 1.0  # a tie goes to the even neighbour
+
+
+def test_the_instruction_rounds_as_the_emulation_does() -> None:
+    """Every upper half of a float, with lower halves at, below and above a tie."""
+    high = np.arange(2**16, dtype=np.uint32)[:, None] << 16
+    bits = high | np.array([0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF], np.uint32)
+    x = np.ascontiguousarray(bits.reshape(-1, 64)).view(np.float32)
+    wanted = np.array([[_compiled(v) for v in row] for row in x], np.int32)
+    for read in (x, np.asfortranarray(x)):  # along the words, and across them
+        size = words(64)
+        out = np.empty(size * len(x), np.float32)
+        narrow(out, read)
+        turned = out.reshape(len(x), size) if read is x else out.reshape(size, -1).T
+        raw = np.ascontiguousarray(turned).view(np.uint32)
+        if PAIRED == 2:  # two in a word, the first one below
+            raw = np.stack([raw << 16, raw & 0xFFFF0000], axis=-1).reshape(x.shape)
+        got = raw.astype(np.uint32).view(np.int32)
+        np.testing.assert_array_equal(got, wanted)
 
 
 @njit

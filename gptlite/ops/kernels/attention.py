@@ -15,8 +15,8 @@ from numba import njit, types
 
 from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.matmul import ZEROS, multiply_panels, require_float32
-from gptlite.ops.kernels.microkernel import ROWS
 from gptlite.ops.kernels.packing import pack, padded, scratch_floats
+from gptlite.ops.kernels.processor import ROWS
 from gptlite.ops.kernels.vectormath import exp
 
 STRIPE = 32  # queries in a stripe

@@ -11,14 +11,7 @@ import numpy as np
 from numba import njit, types
 
 from gptlite.ops.kernels.jit import OPTIONS, kernel
-from gptlite.ops.kernels.microkernel import (
-    BFLOAT16_DOT,
-    COLS,
-    LANES,
-    ROWS,
-    multiply_tile,
-    multiply_tile_bfloat16,
-)
+from gptlite.ops.kernels.microkernel import multiply_tile, multiply_words_tile
 from gptlite.ops.kernels.packing import (
     DEPTH,
     READ_MATRIX,
@@ -32,6 +25,7 @@ from gptlite.ops.kernels.packing import (
     scratch_floats,
     words,
 )
+from gptlite.ops.kernels.processor import BFLOAT16_DOT, COLS, LANES, ROWS
 from gptlite.ops.kernels.weights import Packed, Weight
 
 # Columns of the result below which packing A does not pay; with AVX-512 it never does.
@@ -44,10 +38,6 @@ SCRATCH = (2 * WIDTH + 2 * HEIGHT) * DEPTH  # panels and strips, and their words
 
 MATRIX = types.Array(types.float32, 2, "A")
 _INT = types.int64
-
-
-# Without the instruction the words are rounded float32 numbers: the same products.
-multiply_words_tile = multiply_tile_bfloat16 if BFLOAT16_DOT else multiply_tile
 
 
 @kernel(types.void(*[_INT] * 14, types.boolean))
@@ -67,7 +57,7 @@ def multiply_panels(
             at, rows = a + 4 * (i // ROWS) * a_strip, min(ROWS, M - i)
             begin = start + 4 * (i * start_row + j * start_col)
             to = out + 4 * (i * out_row + j)
-            if bfloat16:
+            if BFLOAT16_DOT and bfloat16:
                 multiply_words_tile(
                     at, a_row, a_col, panel, depth,
                     begin, start_row, to, out_row, rows, cols,

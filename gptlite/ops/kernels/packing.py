@@ -13,15 +13,14 @@ from numba import njit, types
 from numba.extending import register_jitable
 
 from gptlite.ops.kernels.jit import OPTIONS, kernel
-from gptlite.ops.kernels.microkernel import (
-    BFLOAT16_DOT,
-    COLS,
-    LANES,
-    ROWS,
+from gptlite.ops.kernels.processor import BFLOAT16_DOT, COLS, LANES, ROWS
+from gptlite.ops.kernels.vectormath import bits_from_float, float_from_bits
+from gptlite.ops.kernels.vectors import (
     copy_vector,
+    round_neighbours,
+    round_pairs,
     transpose_tile,
 )
-from gptlite.ops.kernels.vectormath import bits_from_float, float_from_bits
 
 FEW = 8  # rows copied before the next panel: few enough to stay in the first cache
 CACHE_LINE = 64  # bytes
@@ -107,13 +106,16 @@ pack_rows = _packer(ROWS)  # of a transposed `a`: panels of ROWS columns
 
 @njit(inline="always", **OPTIONS)
 def to_bfloat16(x):
-    """The float32 nearest to x that is a bfloat16: 8 bits of mantissa, ties to even.
+    """The bits of the float32 nearest to x that is a bfloat16: ties to even.
 
     Adding just under half of the last kept bit carries into it where it should; the
     carry may run into the exponent, up to infinity. NaN keeps its upper half, quiet.
+    Numbers below 2^-126 become 0, as the instruction has it.
     """
     bits = bits_from_float(x)
     rounded = bits + np.int32(0x7FFF) + ((bits >> np.int32(16)) & np.int32(1))
+    if bits & np.int32(0x7F800000) == 0:
+        rounded = bits & np.int32(-(2**31))
     if x != x:
         rounded = bits | np.int32(0x00400000)
     return rounded & np.int32(-65536)
@@ -141,26 +143,31 @@ def narrow(out, x):
     out: (n, words), or (words, n) where x is contiguous along n (x.strides[0] is 4).
     """
     n, depth = x.shape
-    size = words(depth)
-    if x.strides[0] == 4:
+    size, whole = words(depth), depth // PAIRED
+    to, source = out.ctypes.data, x.ctypes.data
+    row, col = x.strides
+    if row == 4:
         for w in range(size):
-            line = out[w * n : w * n + n]
-            low = x[:, w * PAIRED]
-            if w * PAIRED + PAIRED <= depth:
-                high = x[:, w * PAIRED + PAIRED - 1]
-                for i in range(n):
-                    line[i] = _word(low[i], high[i])
-            else:
-                for i in range(n):
-                    line[i] = _word(low[i], np.float32(0))
+            line, start = out[w * n : w * n + n], 0
+            low, high = x[:, w * PAIRED], x[:, min(w * PAIRED + 1, depth - 1)]
+            if BFLOAT16_DOT and w < whole:
+                start = n // LANES * LANES
+                at = source + 2 * w * col
+                for i in range(0, start, LANES):
+                    round_pairs(to + 4 * (w * n + i), at + 4 * i, at + 4 * i + col)
+            for i in range(start, n):
+                line[i] = _word(low[i], high[i] if w < whole else np.float32(0))
         return
-    whole = depth // PAIRED
     for i in range(n):
-        line, row = out[i * size : i * size + size], x[i]
-        for w in range(whole):
-            line[w] = _word(row[w * PAIRED], row[w * PAIRED + PAIRED - 1])
+        line, numbers, start = out[i * size : i * size + size], x[i], 0
+        if BFLOAT16_DOT and col == 4:
+            start = whole // LANES * LANES
+            for w in range(0, start, LANES):
+                round_neighbours(to + 4 * (i * size + w), source + i * row + 8 * w)
+        for w in range(start, whole):
+            line[w] = _word(numbers[w * PAIRED], numbers[w * PAIRED + PAIRED - 1])
         if whole < size:
-            line[whole] = _word(row[depth - 1], np.float32(0))
+            line[whole] = _word(numbers[depth - 1], np.float32(0))
 
 
 # A block of B: most rows and columns packed at a time. Measured: docs/lab_log.md.

@@ -1,0 +1,39 @@
+"""What this processor can do: its vectors, and the block of sums that fits in them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import llvmlite.binding
+import numba
+
+
+class Tile(NamedTuple):
+    """The block of sums that fits into a processor's vector registers."""
+
+    rows: int
+    vectors: int  # vectors a row
+    lanes: int  # float32 numbers a vector
+
+
+def tile_for(features: str) -> Tile:
+    """AVX-512 and NEON have 32 vector registers, AVX2 has 16.
+
+    Needed: rows·vectors sums, `vectors` of B, and one for a number of A.
+    """
+    if "+avx512f" in features:
+        return Tile(rows=8, vectors=2, lanes=16)
+    if "+avx2" in features or "+avx" in features:
+        return Tile(rows=6, vectors=2, lanes=8)
+    return Tile(rows=6, vectors=4, lanes=4)
+
+
+def cpu_features() -> str:
+    """What Numba compiles for: its own setting, or what this processor can do."""
+    chosen = numba.config.CPU_FEATURES
+    return chosen or llvmlite.binding.get_host_cpu_features().flatten()
+
+
+TILE = tile_for(cpu_features())
+ROWS, LANES, COLS = TILE.rows, TILE.lanes, TILE.vectors * TILE.lanes
+BFLOAT16_DOT = "+avx512bf16" in cpu_features()  # one instruction: 32 products, 16 sums

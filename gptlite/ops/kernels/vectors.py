@@ -1,0 +1,152 @@
+"""Vector registers: loaded, stored, turned and rounded, in LLVM's own language.
+
+Numba has no type for a vector register. This file and microkernel.py hold all code
+generation of the library; docs/kernels/matmul.md walks through them.
+"""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from gptlite.ops.kernels.processor import BFLOAT16_DOT, LANES
+
+FLOAT, INT, INDEX = ir.FloatType(), ir.IntType(64), ir.IntType(32)
+VECTOR = ir.VectorType(FLOAT, LANES)
+MASK = ir.VectorType(ir.IntType(1), LANES)
+ZERO = ir.Constant(VECTOR, [ir.Constant(FLOAT, 0.0)] * LANES)
+ROUND = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
+
+
+class Bfloat16(ir.Type):
+    """LLVM has this type, llvmlite has no name for it."""
+
+    def _to_string(self) -> str:
+        return "bfloat"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Bfloat16)
+
+    def __hash__(self) -> int:
+        return hash(Bfloat16)
+
+
+PAIRS = ir.VectorType(Bfloat16(), 2 * LANES)  # two bfloat16 in the place of a float
+
+
+def splat(build, value):
+    """A vector whose every lane is `value`."""
+    nothing = ir.Constant(ir.VectorType(value.type, LANES), ir.Undefined)
+    first = build.insert_element(nothing, value, INDEX(0))
+    lanes = ir.Constant(ir.VectorType(INDEX, LANES), [0] * LANES)
+    return build.shuffle_vector(first, nothing, lanes)
+
+
+def pointer(build, address, kind):
+    return build.inttoptr(address, kind.as_pointer())
+
+
+def load(build, address, kind):
+    value = build.load(pointer(build, address, kind))
+    value.align = 4  # floats may lie anywhere
+    return value
+
+
+def store(build, value, address):
+    build.store(value, pointer(build, address, value.type)).align = 4
+
+
+def function(build, name, result, *arguments):
+    kind = ir.FunctionType(result, arguments)
+    return cgutils.get_or_insert_function(build.module, kind, name)
+
+
+@intrinsic
+def copy_vector(typing_context, to, source):
+    """Copy LANES floats from one address to another."""
+
+    def generate(context, build, signature, arguments):
+        to, source = arguments
+        store(build, load(build, source, VECTOR), to)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+def _exchange(build, upper, lower, step):
+    """Blocks of `step` lanes: the right ones of `upper` against the left of `lower`."""
+    new_upper = [LANES + l - step if l & step else l for l in range(LANES)]
+    new_lower = [LANES + l if l & step else l + step for l in range(LANES)]
+    kind = ir.VectorType(INDEX, LANES)
+    return [
+        build.shuffle_vector(upper, lower, ir.Constant(kind, order))
+        for order in (new_upper, new_lower)
+    ]
+
+
+@intrinsic
+def transpose_tile(typing_context, to, to_row, source, source_row):
+    """to[j, i] = source[i, j] for LANES × LANES floats; strides of rows in floats.
+
+    A matrix of blocks is transposed by exchanging its two off-diagonal blocks: done
+    for blocks of 1, 2, 4 … lanes, the whole is.
+    """
+
+    def generate(context, build, signature, arguments):
+        to, to_row, source, source_row = arguments
+        step = build.mul(source_row, INT(4))
+        vectors = [
+            load(build, build.add(source, build.mul(step, INT(i))), VECTOR)
+            for i in range(LANES)
+        ]
+        for size in (1 << s for s in range(LANES.bit_length() - 1)):
+            for i in range(LANES):
+                if not i & size:
+                    pair = _exchange(build, vectors[i], vectors[i + size], size)
+                    vectors[i], vectors[i + size] = pair
+        step = build.mul(to_row, INT(4))
+        for i, vector in enumerate(vectors):
+            store(build, vector, build.add(to, build.mul(step, INT(i))))
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 4), generate
+
+
+def _rounded(build, low, high):
+    """The words of two vectors' bfloat16 numbers: all of `low`, then all of `high`."""
+    both = function(build, ROUND, PAIRS, VECTOR, VECTOR)
+    return build.call(both, [load(build, high, VECTOR), load(build, low, VECTOR)])
+
+
+@intrinsic
+def round_neighbours(typing_context, to, source):
+    """2·LANES floats from `source` on become LANES words. Only where BFLOAT16_DOT."""
+
+    def generate(context, build, signature, arguments):
+        to, source = arguments
+        if BFLOAT16_DOT:
+            second = build.add(source, INT(4 * LANES))
+            words = _rounded(build, source, second)
+            store(build, build.bitcast(words, VECTOR), to)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64), generate
+
+
+@intrinsic
+def round_pairs(typing_context, to, low, high):
+    """Word i is made of low[i] and high[i], i < LANES. Only where BFLOAT16_DOT."""
+
+    def generate(context, build, signature, arguments):
+        to, low, high = arguments
+        if BFLOAT16_DOT:
+            words = _rounded(build, low, high)
+            turns = [i // 2 + LANES * (i % 2) for i in range(2 * LANES)]
+            order = ir.Constant(ir.VectorType(INDEX, 2 * LANES), turns)
+            words = build.shuffle_vector(words, words, order)
+            store(build, build.bitcast(words, VECTOR), to)
+        return context.get_dummy_value()
+
+    return types.void(*[types.int64] * 3), generate

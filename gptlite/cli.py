@@ -15,7 +15,7 @@ from typing import Any
 from gptlite import __version__
 from gptlite.bench import PEERS
 from gptlite.clock import process_started
-from gptlite.config import PRESETS, GPTConfig, TrainConfig, configs_from, preset
+from gptlite.config import DTYPES, PRESETS, GPTConfig, TrainConfig, configs_from, preset
 from gptlite.errors import ConfigError, GptliteError
 
 TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
@@ -140,8 +140,8 @@ def command_bench(args: argparse.Namespace) -> dict[str, Any]:
             "leave out --against to measure gptlite alone"
         )
     run: dict[str, Callable[[], dict[str, Any]]] = {
-        "train": lambda: train.bench_train(name, peer, args.workers),
-        "matmul": lambda: operations.bench_matmul(peer),
+        "train": lambda: train.bench_train(name, peer, args.workers, args.dtype),
+        "matmul": lambda: operations.bench_matmul(peer, args.dtype),
         "attention": lambda: operations.bench_attention(peer),
         "layernorm": lambda: operations.bench_layernorm(peer),
         "generate": lambda: system.bench_generate(name),
@@ -234,6 +234,8 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("what", choices=PEERS)
     bench.add_argument("--preset", default="baby", metavar="P")
     bench.add_argument("--against", metavar="PEER", help="torch or torch-compile")
+    bench.add_argument("--dtype", choices=DTYPES, default="float32",
+                       help="of the products (matmul, train)")  # fmt: skip
     bench.add_argument("--workers", type=_whole, default=0, metavar="N")
 
     command("info", command_info, "versions, cores, BLAS, folders, presets")

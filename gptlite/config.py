@@ -76,6 +76,8 @@ class GPTConfig:
 
 OPTIMIZERS = ("adamw", "muon")
 POOLS = ("threads", "sequential")
+PRODUCTS = ("numba", "blas")
+DTYPES = ("float32", "bfloat16")  # of the factors in products with weights
 TOKENIZERS = ("char", "byte")
 
 
@@ -105,6 +107,8 @@ class TrainConfig:
     checkpoint_every: int = 500
     workers: int = 0  # 0: one a core
     pool: str = "threads"
+    matmul: str = "numba"  # what computes the products with weights
+    dtype: str = "float32"  # of the products with weights; the rest is float32
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -121,6 +125,8 @@ class TrainConfig:
         for name, known in (
             ("optimizer", OPTIMIZERS),
             ("pool", POOLS),
+            ("matmul", PRODUCTS),
+            ("dtype", DTYPES),
             ("tokenizer", TOKENIZERS),
         ):
             value = getattr(self, name)
@@ -142,6 +148,11 @@ PRESETS: dict[str, dict[str, Any]] = {
     "small": {
         "n_layer": 6, "n_head": 8, "n_embd": 256, "context_length": 128,
         "vocab_size": 512, "batch_size": 16,
+    },
+    # small, with a vocabulary of subwords: a fifth of its products are with the output
+    "bpe": {
+        "n_layer": 4, "n_head": 4, "n_embd": 256, "context_length": 128,
+        "vocab_size": 4096, "batch_size": 32,
     },
     # the shape of nanoGPT's Shakespeare model for one GPU
     "shake": {

@@ -9,6 +9,7 @@ import numpy as np
 
 from gptlite.bench.timing import SGEMM_FLOPS, alternate, device, median, ratio, sgemm
 from gptlite.ops import kernels
+from gptlite.ops.kernels.matmul import multiply
 from gptlite.parallel.communicator import SharedMemory
 from gptlite.parallel.pool import WorkerPool, available_cores
 
@@ -21,10 +22,14 @@ def _normal(*shape: int) -> np.ndarray:
     return np.random.default_rng(0).standard_normal(shape, np.float32)
 
 
-def bench_matmul(against: str | None = None, rounds: int = 7) -> dict[str, Any]:
+def bench_matmul(
+    against: str | None = None, dtype: str = "float32", rounds: int = 7
+) -> dict[str, Any]:
     """Forward and both backward products, one thread, against NumPy's BLAS or a peer.
 
-    `ratio` is the smallest over all shapes and forms.
+    `ratio` is the smallest over all shapes and forms. With dtype bfloat16 ours are
+    products of rounded numbers, weights packed beforehand as in training; PyTorch's
+    are autocast products (inputs float32, the weight's cast kept), NumPy's float32.
     """
     rows: list[dict[str, Any]] = []
     with WorkerPool(1):
@@ -37,13 +42,15 @@ def bench_matmul(against: str | None = None, rounds: int = 7) -> dict[str, Any]:
                 "d weight": (inp.T, dout),
             }
             for form, (a, b) in forms.items():
-                rows.append(_one_product(f"{M}×{K}×{N} {form}", a, b, against, rounds))
+                name, kept = f"{M}×{K}×{N} {form}", form != "d weight"
+                rows.append(_one_product(name, a, b, kept, against, dtype, rounds))
     for row in rows:
         row["roofline_share"] = round(row["gflops"] * 1e9 / roofline, 3)
     result = {
         "benchmark": "matmul",
         "device": device(),
         "threads": 1,
+        "dtype": dtype,
         "roofline_share": min(row["roofline_share"] for row in rows),
         "against": against or "OpenBLAS",
         "ratio": min(row["ratio"] for row in rows),
@@ -53,14 +60,24 @@ def bench_matmul(against: str | None = None, rounds: int = 7) -> dict[str, Any]:
 
 
 def _one_product(
-    name: str, a: np.ndarray, b: np.ndarray, against: str | None, rounds: int
-) -> dict[str, Any]:
+    name: str, a: np.ndarray, b: np.ndarray, kept: bool,
+    against: str | None, dtype: str, rounds: int,
+) -> dict[str, Any]:  # fmt: skip
+    """kept: b is a weight, whose rounded form is kept from product to product."""
     out = np.empty((a.shape[0], b.shape[1]), np.float32)
-    sides: list[Callable[[], Any]] = [lambda: kernels.matmul(out, a, b)]
+    rounded = dtype == "bfloat16"
+    sides: list[Callable[[], Any]] = [lambda: multiply(out, a, b, bfloat16=rounded)]
+    if rounded and kept:
+        packed = kernels.Packed(b, dtype).pack()
+        sides = [lambda: multiply(out, a, packed)]
     if against == "torch":
         torch = _torch(threads=1)
         ta, tb, tout = (torch.from_numpy(x) for x in (a, b, out))
-        sides.append(lambda: torch.mm(ta, tb, out=tout))
+        if rounded:
+            cast = tb.bfloat16() if kept else tb
+            sides.append(lambda: torch.mm(ta.bfloat16(), cast.bfloat16()))
+        else:
+            sides.append(lambda: torch.mm(ta, tb, out=tout))
     else:
         sides.append(lambda: np.matmul(a, b, out=out))
     times = alternate(sides, rounds, burst=0.1)

@@ -73,7 +73,11 @@ class TorchTrainer:
     """A PyTorch model, its optimizer, and one training step on all cores."""
 
     def __init__(
-        self, model_config: GPTConfig, config: TrainConfig, compiled: bool = False
+        self,
+        model_config: GPTConfig,
+        config: TrainConfig,
+        compiled: bool = False,
+        autocast: bool = False,
     ) -> None:
         torch.set_num_threads(available_cores())
         self.model: Any = TorchGPT(model_config)
@@ -90,12 +94,14 @@ class TorchTrainer:
             weight_decay=config.weight_decay,
             fused=True,
         )
+        self.autocast = torch.autocast("cpu", torch.bfloat16, enabled=autocast)
         self.parameters, self.grad_clip = parameters, config.grad_clip
         if compiled:
             self.model = torch.compile(self.model)
 
     def step(self, ids: np.ndarray, targets: np.ndarray) -> float:
-        loss = self.model(torch.from_numpy(ids), torch.from_numpy(targets))
+        with self.autocast:
+            loss = self.model(torch.from_numpy(ids), torch.from_numpy(targets))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.grad_clip:

@@ -43,15 +43,27 @@ def peer_step(name: str, model: GPTConfig, training: TrainConfig) -> Callable[[]
     from gptlite.bench.torch_gpt import TorchTrainer
 
     batch = random_batch(model, training)
-    peer = TorchTrainer(model, training, compiled=name == "torch-compile")
+    kind = name.split("-")
+    peer = TorchTrainer(
+        model, training, compiled="compile" in kind,
+        autocast=training.dtype == "bfloat16" and "float32" not in kind,
+    )  # fmt: skip
     return lambda: peer.step(batch.ids, batch.targets)
 
 
 def bench_train(
-    name: str, against: str | None = None, workers: int = 0, rounds: int = 7
+    name: str,
+    against: str | None = None,
+    workers: int = 0,
+    dtype: str = "float32",
+    rounds: int = 7,
 ) -> dict[str, Any]:
-    """Median time of a training step, its share of the roofline, and the ratio."""
-    model_config, training = preset(name)
+    """Median time of a training step, its share of the roofline, and the ratio.
+
+    dtype: of our products; the peer then uses autocast to the same type, if it has
+    no `-float32` at its end.
+    """
+    model_config, training = preset(name, dtype=dtype)
     batch = random_batch(model_config, training)
     cores = available_cores()
     with WorkerPool(workers or cores) as pool:
@@ -71,6 +83,7 @@ def bench_train(
         "preset": name,
         "device": device(),
         "workers": workers or cores,
+        "dtype": dtype,
         "tokens_per_s": round(tokens / median(times[0])),
         "gflops": round(flops / median(times[0]) / 1e9, 1),
         "roofline_gflops": round(roofline / 1e9, 1),

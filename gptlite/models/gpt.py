@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from types import ModuleType, SimpleNamespace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,6 +28,9 @@ from gptlite.models.layout import (
     thirds,
 )
 from gptlite.ops import kernels
+
+if TYPE_CHECKING:
+    from gptlite.models.weights import PackedWeights
 
 
 class GPT:
@@ -102,23 +106,26 @@ class GPT:
         offsets: np.ndarray | None = None,
         segments: np.ndarray | None = None,
         cache: KVCache | None = None,
+        weights: PackedWeights | None = None,
     ) -> None:
         """Run the layers on ids (B, T); the result is `a.final_norm` (B, T, C).
 
         offsets: (B,), the position of the first token of each row (`None`: 0).
         With a cache, keys and values are stored there and attention reads it all.
+        weights: the parameters as products read them, packed (`None`: as they are).
         """
-        ops, w, n_head = self.ops, self.params, self.config.n_head
+        ops, n_head = self.ops, self.config.n_head
+        w = weights or self.params
         positions = positions_of(ids, offsets)
         check_index(ids, self.config.vocab_size, "token ids", "wrong tokenizer?")
         check_index(positions, self.config.context_length, "positions", "cut the text")
         x = a.embedded
         ops.embedding_forward(
-            x, ids, positions, w.token_embedding, w.position_embedding
-        )
-        norm = self._norm_before(w, a, 0)
-        ops.layernorm_forward(norm.out, norm.mean, norm.rstd, x, norm.weight, norm.bias)
+            x, ids, positions,
+            self.params.token_embedding, self.params.position_embedding,
+        )  # fmt: skip
         for l, (act, par) in enumerate(zip(a.layers, w.layers, strict=True)):
+            self._norm_forward(a, l, x)
             ops.linear_forward(act.qkv, act.norm1, par.qkv_weight, par.qkv_bias)
             q, k, v = (heads(part, n_head) for part in thirds(act.qkv))
             if cache is not None:
@@ -127,38 +134,28 @@ class GPT:
                 heads(act.att, n_head), act.lse, q, k, v, offsets, segments, segments
             )
             ops.linear_forward(
-                a.branch, act.att, par.attn_proj_weight, par.attn_proj_bias
-            )
-            ops.residual_layernorm_forward(
-                act.residual_mid, act.norm2, act.mean2, act.rstd2,
-                x, a.branch, par.norm2_weight, par.norm2_bias,
+                act.residual_mid, act.att, par.attn_proj_weight, par.attn_proj_bias,
+                residual=x,
+            )  # fmt: skip
+            ops.layernorm_forward(
+                act.norm2, act.mean2, act.rstd2,
+                act.residual_mid, par.norm2_weight, par.norm2_bias,
             )  # fmt: skip
             ops.linear_forward(act.fc, act.norm2, par.fc_weight, par.fc_bias)
             ops.gelu_forward(act.gelu, act.fc)
             ops.linear_forward(
-                a.branch, act.gelu, par.mlp_proj_weight, par.mlp_proj_bias
-            )
-            norm = self._norm_before(w, a, l + 1)
-            ops.residual_layernorm_forward(
-                act.residual_out, norm.out, norm.mean, norm.rstd,
-                act.residual_mid, a.branch, norm.weight, norm.bias,
+                act.residual_out, act.gelu, par.mlp_proj_weight, par.mlp_proj_bias,
+                residual=act.residual_mid,
             )  # fmt: skip
             x = act.residual_out
+        self._norm_forward(a, self.config.n_layer, x)
 
-    def forward(self, a: Arena, batch: Batch) -> None:
-        """`a.logits` (B, T, V) for a batch; the output weights are the embedding's."""
-        self.hidden(a, batch.ids, segments=batch.segments)
-        self.ops.matmul(
-            rows(a.logits), rows(a.final_norm), self.params.token_embedding.T
-        )
-
-    def backward(self, g: Arena, a: Arena, batch: Batch) -> None:
-        """Add into the gradients `g`; `a.logits` holds the gradient of the logits."""
-        ops, w, n_head = self.ops, self.params, self.config.n_head
-        dlogits, dresidual = rows(a.logits), a.dresidual
-        # the token embedding is used twice: here as output weights, below as input
-        ops.matmul(g.token_embedding, dlogits.T, rows(a.final_norm), accumulate=True)
-        ops.matmul(rows(a.dnorm), dlogits, w.token_embedding)
+    def backward(
+        self, g: Arena, a: Arena, batch: Batch, weights: PackedWeights | None = None
+    ) -> None:
+        """Add into the gradients `g`; `a.dnorm` holds that of `a.final_norm`."""
+        ops, n_head = self.ops, self.config.n_head
+        w, dresidual = weights or self.params, a.dresidual
         dresidual.fill(0)
         for l in reversed(range(self.config.n_layer)):
             act, par, grad = a.layers[l], w.layers[l], g.layers[l]
@@ -171,7 +168,7 @@ class GPT:
             ops.linear_backward(
                 a.dnorm, grad.fc_weight, grad.fc_bias, a.dfc, act.norm2, par.fc_weight
             )
-            ops.residual_layernorm_backward(
+            ops.layernorm_backward(
                 dresidual, grad.norm2_weight, grad.norm2_bias,
                 a.dnorm, act.residual_mid, par.norm2_weight, act.mean2, act.rstd2,
             )  # fmt: skip
@@ -195,6 +192,13 @@ class GPT:
             dresidual, batch.ids, positions_of(batch.ids),
         )  # fmt: skip
 
+    def _norm_forward(self, a: Arena, l: int, inp: np.ndarray) -> None:
+        """The norm before layer `l`, of `inp`."""
+        norm = self._norm_before(self.params, a, l)
+        self.ops.layernorm_forward(
+            norm.out, norm.mean, norm.rstd, inp, norm.weight, norm.bias
+        )
+
     def _norm_backward(self, g: Arena, a: Arena, l: int, inp: np.ndarray) -> None:
         """Through the norm before layer `l`, whose input was `inp`."""
         norm, grad = self._norm_before(self.params, a, l), self._norm_before(g, a, l)
@@ -203,22 +207,29 @@ class GPT:
             a.dnorm, inp, norm.weight, norm.mean, norm.rstd,
         )  # fmt: skip
 
-    def loss(self, a: Arena, batch: Batch) -> float:
+    def loss(
+        self, a: Arena, batch: Batch, weights: PackedWeights | None = None
+    ) -> float:
         """The sum of the unmasked tokens' losses, in nats."""
-        self.forward(a, batch)
-        self.ops.cross_entropy_forward(
-            a.losses.reshape(-1), rows(a.logits), *self._flat_targets(batch)
-        )
+        self.hidden(a, batch.ids, segments=batch.segments, weights=weights)
+        self.ops.linear_cross_entropy_forward(
+            a.losses.reshape(-1), a.logits, rows(a.final_norm),
+            (weights or self.params).token_embedding.T, *self._flat_targets(batch),
+        )  # fmt: skip
         return float(a.losses.sum(dtype=np.float64))
 
-    def loss_and_gradients(self, g: Arena, a: Arena, batch: Batch) -> float:
+    def loss_and_gradients(
+        self, g: Arena, a: Arena, batch: Batch, weights: PackedWeights | None = None
+    ) -> float:
         """The same sum; the gradients of it are added into `g`."""
-        self.forward(a, batch)
-        logits = rows(a.logits)  # overwritten by their gradient
-        self.ops.cross_entropy_forward_backward(
-            a.losses.reshape(-1), logits, logits, *self._flat_targets(batch)
-        )
-        self.backward(g, a, batch)
+        self.hidden(a, batch.ids, segments=batch.segments, weights=weights)
+        # the token embedding is used twice: here as output weights, later as input
+        self.ops.linear_cross_entropy_forward_backward(
+            a.losses.reshape(-1), rows(a.dnorm), g.token_embedding.T,
+            a.logits, rows(a.final_norm),
+            (weights or self.params).token_embedding.T, *self._flat_targets(batch),
+        )  # fmt: skip
+        self.backward(g, a, batch, weights)
         return float(a.losses.sum(dtype=np.float64))
 
     def logits(self, ids: np.ndarray) -> np.ndarray:
@@ -232,8 +243,10 @@ class GPT:
         ids = ids.astype(np.int64)
         B, T = ids.shape
         a = self.activations(B, T, for_backward=False)
-        self.forward(a, Batch.of(ids, ids))
-        return a.logits.copy()  # a view would keep all activations alive
+        self.hidden(a, ids)
+        out = np.empty((B, T, self.config.vocab_size), self.params.flat.dtype)
+        self.ops.matmul(rows(out), rows(a.final_norm), self.params.token_embedding.T)
+        return out
 
     def activations(self, B: int, T: int, for_backward: bool = True) -> Arena:
         """A new activation arena. For repeated use, see `Workspace`."""

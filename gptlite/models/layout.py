@@ -49,10 +49,18 @@ def parameter_blocks(config: GPTConfig) -> list[Block]:
     ]
 
 
+# The loss is computed by blocks of rows, with about so many logits at a time: few
+# enough for the last cache, and enough rows for products to be fast.
+LOGITS, LEAST_ROWS = 2**20, 256
+
+
 def activation_blocks(
     config: GPTConfig, B: int, T: int, for_backward: bool
 ) -> list[Block]:
-    """What forward writes; with `for_backward` kept for each layer, else shared."""
+    """What forward writes; with `for_backward` kept for each layer, else shared.
+
+    Only with `for_backward` is there room for losses and gradients.
+    """
     L, H, C, V = config.n_layer, config.n_head, config.n_embd, config.vocab_size
     layer = {
         "norm1": (B, T, C), "mean1": (B, T), "rstd1": (B, T),
@@ -63,18 +71,18 @@ def activation_blocks(
         "residual_out": (B, T, C),
     }  # fmt: skip
     whole = {
-        "embedded": (B, T, C), "branch": (B, T, C),
+        "embedded": (B, T, C),
         "final_norm": (B, T, C), "final_mean": (B, T), "final_rstd": (B, T),
-        "logits": (B, T, V), "losses": (B, T),
     }  # fmt: skip
-    gradients = {
+    training = {
+        "losses": (B, T), "logits": (min(B * T, max(LEAST_ROWS, LOGITS // V)), V),
         "dresidual": (B, T, C), "dnorm": (B, T, C), "datt": (B, T, C),
         "dqkv": (B, T, 3 * C), "dfc": (B, T, 4 * C),
     }  # fmt: skip
     return [
         Block(layer, repeat=L, shared=not for_backward),
         Block(whole),
-        Block(gradients if for_backward else {}),
+        Block(training if for_backward else {}),
     ]
 
 

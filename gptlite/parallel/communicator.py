@@ -20,6 +20,10 @@ class Communicator(Protocol):
     rank: int  # 0 … size − 1
     size: int  # number of workers
 
+    def barrier(self) -> None:
+        """Return when every worker has come this far."""
+        ...
+
     def all_reduce(self, values: np.ndarray) -> np.ndarray:
         """The sum of all workers' `values`, the same bits for everyone."""
         ...
@@ -57,7 +61,7 @@ class SharedMemory:
         self.rank, self.size, self._meeting = rank, size, meeting
         self._notices = 0
 
-    def _wait(self) -> None:
+    def barrier(self) -> None:
         turn = self._meeting.turn
         if turn:
             turn.release()
@@ -72,7 +76,7 @@ class SharedMemory:
         board = self._meeting.boards[self._notices % 2]
         self._notices += 1
         board[self.rank] = value
-        self._wait()
+        self.barrier()
         return board
 
     def all_reduce(self, values: np.ndarray) -> np.ndarray:
@@ -94,4 +98,4 @@ class SharedMemory:
         return mine
 
     def all_gather(self, flat: np.ndarray, shards: list[Shard]) -> None:
-        self._wait()  # one copy of the parameters: being finished is enough
+        self.barrier()  # one copy of the parameters: being finished is enough

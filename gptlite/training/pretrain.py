@@ -13,6 +13,7 @@ from gptlite.errors import ConfigError, DataError
 from gptlite.models.generate import generate
 from gptlite.models.gpt import GPT
 from gptlite.models.sampling import Sampling
+from gptlite.ops import blas, kernels
 from gptlite.parallel.pool import WorkerPool, available_cores
 from gptlite.text.dataset import Dataset, read_text
 from gptlite.text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
@@ -94,7 +95,8 @@ def pretrain(
         tokenizer = train_tokenizer(config.tokenizer, content)
     model = fit_vocabulary(model, tokenizer, vocab_size)
     dataset = Dataset.of(content, tokenizer, model.context_length)
-    gpt = GPT(model, rng=np.random.default_rng(config.seed))
+    ops = {"numba": kernels, "blas": blas}[config.matmul]
+    gpt = GPT(model, ops=ops, rng=np.random.default_rng(config.seed))
     with WorkerPool(config.workers or available_cores(), config.pool) as pool:
         trainer = Trainer(gpt, config, pool)
         task = continuation_task(dataset, gpt, tokenizer, config)

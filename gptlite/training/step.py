@@ -10,6 +10,7 @@ import numpy as np
 from gptlite.batch import Batch
 from gptlite.config import TrainConfig
 from gptlite.models.gpt import GPT
+from gptlite.models.weights import PackedWeights
 from gptlite.models.workspace import Workspace
 from gptlite.parallel.communicator import Communicator
 from gptlite.parallel.pool import WorkerPool
@@ -31,6 +32,7 @@ def train_step(
     comm: Communicator,
     model: GPT,
     workspace: Workspace,
+    weights: PackedWeights,
     optimizer: Optimizer,
     batches: list[Batch],
     rate: float,
@@ -44,6 +46,8 @@ def train_step(
     clips them: so any split over workers and batches is the same step.
     A loss that is not finite changes no parameter.
     """
+    weights.pack(comm.rank, comm.size)
+    comm.barrier()
     grads = workspace.grads
     grads.flat.fill(0)
     loss = n_tokens = 0.0
@@ -51,7 +55,7 @@ def train_step(
         mine = batch.part(comm.rank, comm.size)
         if len(mine):
             a = workspace.activations(*mine.ids.shape)
-            loss += model.loss_and_gradients(grads, a, mine)
+            loss += model.loss_and_gradients(grads, a, mine, weights)
             n_tokens += mine.n_tokens
 
     shard = comm.reduce_scatter(grads.flat, optimizer.shards)
@@ -88,6 +92,7 @@ class Trainer:
         self.model, self.pool = model, pool
         self.optimizer = Optimizer(model, config, pool.size)
         self.workspaces = [Workspace(model) for _ in range(pool.size)]
+        self.weights = PackedWeights(model, config.dtype)  # shared by the workers
 
     def step(self, batches: list[Batch], rate: float = 1.0) -> StepResult:
         """Sum the gradients of the batches and update once, at `rate` of the peak."""
@@ -95,8 +100,9 @@ class Trainer:
         def work(comm: Communicator) -> StepResult:
             workspace = self.workspaces[comm.rank]
             return train_step(
-                comm, self.model, workspace, self.optimizer, batches, rate
-            )
+                comm, self.model, workspace, self.weights, self.optimizer,
+                batches, rate,
+            )  # fmt: skip
 
         result = self.pool.run(work)[0]
         if result.finite:
@@ -107,12 +113,14 @@ class Trainer:
         """Mean loss in nats per unmasked token, over all batches."""
 
         def work(comm: Communicator) -> tuple[float, int]:
+            self.weights.pack(comm.rank, comm.size)
+            comm.barrier()
             loss, n_tokens = 0.0, 0
             for batch in batches:
                 mine = batch.part(comm.rank, comm.size)
                 if len(mine):
                     a = self.workspaces[comm.rank].activations(*mine.ids.shape)
-                    loss += self.model.loss(a, mine)
+                    loss += self.model.loss(a, mine, self.weights)
                     n_tokens += mine.n_tokens
             return loss, n_tokens
 

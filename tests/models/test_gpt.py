@@ -15,13 +15,15 @@ from gptlite.batch import Batch
 from gptlite.config import GPTConfig, preset
 from gptlite.errors import DataError
 from gptlite.models.gpt import GPT
+from gptlite.models.weights import PackedWeights
 from gptlite.models.workspace import Workspace
-from gptlite.ops import kernels, reference
+from gptlite.ops import blas, kernels, reference
 from tests.helpers import (
     TINY,
     assert_is_slope,
     assert_near,
     assert_same_bits,
+    largest_error,
     random_batch,
 )
 
@@ -160,20 +162,71 @@ def test_packed_conversations_equal_each_alone_where_positions_do_not_matter() -
     ids = np.random.default_rng(11).integers(0, 11, (1, 12))
     segments = np.array([[0] * 5 + [1] * 7])
     a = model.activations(1, 12)
-    model.forward(a, Batch(ids, ids, np.ones((1, 12), bool), segments))
+    model.hidden(a, ids, segments=segments)
+    logits = a.final_norm @ model.params.token_embedding.T
     for part in (slice(0, 5), slice(5, 12)):
-        assert_near(a.logits[:, part], model.logits(ids[:, part]), 1e-5)
+        assert_near(logits[:, part], model.logits(ids[:, part]), 1e-5)
 
 
-def test_layers_that_share_activations_give_the_same_logits() -> None:
+def test_layers_that_share_activations_give_the_same_result() -> None:
     """Inference keeps one layer's activations; training keeps them all."""
     model = lively(TINY, kernels, np.float32)
     batch = random_batch(np.random.default_rng(12), TINY, 3, 9)
     kept, shared = (model.activations(3, 9, for_backward=b) for b in (True, False))
     assert shared.flat.size < kept.flat.size / 1.5
     for a in (kept, shared):
-        model.forward(a, batch)
-    assert_same_bits(kept.logits, shared.logits)
+        model.hidden(a, batch.ids)
+    assert_same_bits(kept.final_norm, shared.final_norm)
+
+
+@pytest.mark.parametrize("ops", [reference, kernels, blas])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_packed_weights_give_the_loss_and_gradients_of_their_dtype(
+    ops: object, dtype: str
+) -> None:
+    """bfloat16: near the float32 result, and nearer than rounding once more."""
+    model = lively(TINY, ops, np.float32)
+    batch = random_batch(np.random.default_rng(15), TINY, 3, 12, masked=0.3)
+    wanted_loss, wanted = gradients(model, batch)
+    weights, grads = PackedWeights(model, dtype), model.params.like()
+    for rank in range(2):
+        weights.pack(rank, 2)
+    loss = model.loss_and_gradients(grads, model.activations(3, 12), batch, weights)
+    tolerance = 1e-6 if dtype == "float32" else 2e-2
+    assert loss == pytest.approx(wanted_loss, rel=tolerance)
+    error = largest_error(grads.flat, wanted)
+    assert error < 5 * tolerance
+    if dtype == "bfloat16":
+        assert error > 1e-4, "nothing was rounded"
+
+
+def test_the_backends_round_to_bfloat16_alike() -> None:
+    batch = random_batch(np.random.default_rng(16), TINY, 3, 12)
+    found = []
+    for ops in (reference, kernels, blas):
+        model = lively(TINY, ops, np.float32)
+        weights, grads = PackedWeights(model, "bfloat16"), model.params.like()
+        weights.pack()
+        a = model.activations(3, 12)
+        found.append((model.loss_and_gradients(grads, a, batch, weights), grads.flat))
+    for loss, flat in found[1:]:
+        # a last bit of float32 may turn a rounding to bfloat16 the other way
+        assert loss == pytest.approx(found[0][0], rel=1e-3)
+        assert largest_error(flat, found[0][1]) < 1e-2
+
+
+def test_packed_weights_are_those_of_the_last_packing() -> None:
+    model = lively(TINY, kernels, np.float32)
+    batch = random_batch(np.random.default_rng(17), TINY, 2, 12)
+    weights = PackedWeights(model)
+    losses = []
+    for _ in range(2):
+        weights.pack()
+        losses.append(model.loss(model.activations(2, 12), batch, weights))
+        model.params.layers[0].fc_weight[...] *= 2
+        stale = model.loss(model.activations(2, 12), batch, weights)
+        assert stale == losses[-1]
+    assert losses[0] != losses[1]
 
 
 def test_rows_of_a_batch_do_not_see_one_another() -> None:
@@ -209,7 +262,9 @@ def test_a_workspace_gives_the_same_gradients_as_fresh_memory(calls: list) -> No
             assert_same_bits(workspace.grads.flat, wanted)
         else:
             fresh = model.activations(B, T)
-            assert model.loss(a, batch) == model.loss(fresh, batch)
+            for x in (a, fresh):
+                model.hidden(x, batch.ids)
+            assert_same_bits(a.final_norm, fresh.final_norm)
 
 
 def test_a_workspace_holds_one_buffer_for_all_sizes() -> None:

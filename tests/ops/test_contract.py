@@ -78,7 +78,6 @@ ADDS = {
     "linear_backward": (False, True, True),
     "embedding_backward": (True, True),
     "layernorm_backward": (True, True, True),
-    "residual_layernorm_backward": (True, True, True),
 }
 
 

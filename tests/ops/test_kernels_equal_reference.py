@@ -151,14 +151,15 @@ def test_matmul_of_stacks_equals_its_reference(
          accumulate=add)  # fmt: skip
 
 
-@given(SIZES, SIZES, SIZES, st.booleans(), SEEDS)
+@given(SIZES, SIZES, SIZES, st.booleans(), st.booleans(), SEEDS)
 def test_linear_equals_its_reference(
-    N: int, C_in: int, C_out: int, bias: bool, seed: int
+    N: int, C_in: int, C_out: int, bias: bool, residual: bool, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
     inp, dout = normal(rng, 2, N, C_in), normal(rng, 2, N, C_out)
     weight, b = normal(rng, C_in, C_out), normal(rng, C_out) if bias else None
-    both("linear_forward", [normal(rng, 2, N, C_out)], [inp, weight, b])
+    stream = normal(rng, 2, N, C_out) if residual else None
+    both("linear_forward", [normal(rng, 2, N, C_out)], [inp, weight, b, stream])
     d = [normal(rng, 2, N, C_in), normal(rng, C_in, C_out),
          normal(rng, C_out) if bias else None]  # fmt: skip
     both("linear_backward", d, [dout, inp, weight])
@@ -216,23 +217,6 @@ def test_layernorm_keeps_its_precision_far_from_zero(rng: np.random.Generator) -
     assert_near(out, wanted, 1e-3)  # 1000 in float32 has steps of 6e-5
 
 
-@given(st.integers(1, 5), SIZES, st.integers(2, 70), st.booleans(), SEEDS)
-def test_residual_layernorm_equals_its_reference(
-    B: int, T: int, C: int, bias: bool, seed: int
-) -> None:
-    rng = np.random.default_rng(seed)
-    outputs = [normal(rng, B, T, C), normal(rng, B, T, C), normal(rng, B, T),
-               normal(rng, B, T)]  # fmt: skip
-    inputs = [normal(rng, B, T, C), normal(rng, B, T, C), normal(rng, C),
-              normal(rng, C) if bias else None]  # fmt: skip
-    both("residual_layernorm_forward", outputs, inputs)
-    kernels.residual_layernorm_forward(*outputs, *inputs)
-    residual_out, _, mean, rstd = outputs
-    d = [normal(rng, B, T, C), normal(rng, C), normal(rng, C) if bias else None]
-    both("residual_layernorm_backward", d,
-         [normal(rng, B, T, C), residual_out, inputs[2], mean, rstd])  # fmt: skip
-
-
 @pytest.mark.parametrize("form", ["gelu", "gelu_exact"])
 @given(SIZES, SIZES, st.sampled_from([0.01, 1.0, 5.0]), SEEDS)
 def test_gelu_equals_its_reference(
@@ -266,6 +250,35 @@ def test_cross_entropy_equals_its_reference(
     kernels.cross_entropy_forward_backward(losses, same, same, targets, mask)
     assert_same_bits(apart, same)
     assert (same[~mask] == 0).all() and (losses[~mask] == 0).all()
+
+
+@given(SIZES, SIZES, st.integers(2, 70), st.integers(1, 80), st.booleans(), SEEDS)
+def test_linear_cross_entropy_equals_its_reference_however_many_rows_at_a_time(
+    N: int, C: int, V: int, R: int, turned: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    inp, weight = normal(rng, N, C), normal(rng, C, V)
+    targets, mask = rng.integers(0, V, N), rng.random(N) > 0.2
+    losses, dinp, dweight = normal(rng, N), normal(rng, N, C), normal(rng, C, V)
+    if turned:  # as with the embedding: its transpose is the weight
+        weight, dweight = normal(rng, V, C).T, normal(rng, V, C).T
+    before = dweight.copy()
+    numbers = inp, weight, targets, mask
+    wide = inp.astype(np.float64), weight.astype(np.float64), targets, mask
+    wanted = [x.astype(np.float64) for x in (losses, dinp, dweight)]
+    room = np.full((R, V), np.nan, np.float32)
+    kernels.linear_cross_entropy_forward(losses, room, *numbers)
+    reference.linear_cross_entropy_forward(wanted[0], room, *wide)
+    assert_near(losses, wanted[0], 1e-5, "losses alone", 1.0)
+    kernels.linear_cross_entropy_forward_backward(losses, dinp, dweight, room, *numbers)
+    reference.linear_cross_entropy_forward_backward(*wanted, room, *wide)
+    for name, x, y in zip(("losses", "dinp", "dweight"), (losses, dinp, dweight),
+                          wanted, strict=True):  # fmt: skip
+        assert_near(x, y, 1e-5, name, 1.0)
+    frozen = np.empty_like(dinp)
+    kernels.linear_cross_entropy_forward_backward(losses, frozen, None, room, *numbers)
+    assert_same_bits(frozen, dinp)
+    assert mask.any() == bool((before != dweight).any())
 
 
 @pytest.mark.parametrize("module", [kernels, reference])

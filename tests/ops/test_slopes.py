@@ -89,33 +89,6 @@ def test_layernorm_backward_is_the_slope(bias: bool) -> None:
     assert_is_slope(loss, params, d)
 
 
-@pytest.mark.parametrize("bias", [True, False])
-def test_residual_layernorm_backward_is_the_slope_of_both_inputs(bias: bool) -> None:
-    x = arrays(
-        4, residual=(2, 3, 5), branch=(2, 3, 5), weight=(5,), bias=(5,),
-        dout=(2, 3, 5), dresidual_out=(2, 3, 5),
-    )  # fmt: skip
-    b = x["bias"] if bias else None
-    residual_out, out = np.empty((2, 2, 3, 5))
-    mean, rstd = np.empty((2, 2, 3))
-
-    def loss() -> float:
-        ops.residual_layernorm_forward(
-            residual_out, out, mean, rstd, x["residual"], x["branch"], x["weight"], b
-        )
-        return (out * x["dout"]).sum() + (residual_out * x["dresidual_out"]).sum()
-
-    loss()
-    d = {"weight": np.zeros(5)} | ({"bias": np.zeros(5)} if bias else {})
-    stream = x["dresidual_out"].copy()  # the gradient that is there: added to
-    ops.residual_layernorm_backward(
-        stream, d["weight"], d.get("bias"),
-        x["dout"], residual_out.copy(), x["weight"], mean.copy(), rstd.copy(),
-    )  # fmt: skip
-    d |= {"residual": stream, "branch": stream}
-    assert_is_slope(loss, {name: x[name] for name in d}, d)
-
-
 ATTENTION = {
     "plain": {},
     "offsets": {"Tk": 9, "offsets": np.array([2, 4])},
@@ -188,6 +161,27 @@ def test_cross_entropy_gradient_is_the_slope(masked: bool) -> None:
     ops.cross_entropy_forward_backward(losses, d, logits, targets, mask)
     assert losses.sum() == expected
     assert_is_slope(loss, {"logits": logits}, {"logits": d})
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_linear_cross_entropy_gradients_are_the_slopes(masked: bool) -> None:
+    x = arrays(11, inp=(6, 4), weight=(4, 5))
+    targets, losses, room = np.array([0, 4, 2, 2, 1, 3]), np.empty(6), np.empty((2, 5))
+    mask = np.array([1, 0, 1, 1, 0, 1], bool) if masked else np.ones(6, bool)
+
+    def loss() -> float:
+        ops.linear_cross_entropy_forward(
+            losses, room, x["inp"], x["weight"], targets, mask
+        )
+        return losses.sum()
+
+    expected = loss()
+    d = {"inp": np.full((6, 4), np.nan), "weight": np.zeros((4, 5))}
+    ops.linear_cross_entropy_forward_backward(
+        losses, d["inp"], d["weight"], room, x["inp"], x["weight"], targets, mask
+    )
+    assert losses.sum() == pytest.approx(expected, rel=1e-12)
+    assert_is_slope(loss, x, d)
 
 
 def test_adamw_is_the_textbook_update_number_by_number() -> None:

@@ -17,18 +17,22 @@ from gptlite.ops.kernels.gelu import (
 from gptlite.ops.kernels.layernorm import (
     layernorm_backward,
     layernorm_forward,
-    residual_layernorm_backward,
-    residual_layernorm_forward,
 )
 from gptlite.ops.kernels.linear import linear_backward, linear_forward
+from gptlite.ops.kernels.linear_cross_entropy import (
+    linear_cross_entropy_forward,
+    linear_cross_entropy_forward_backward,
+)
 from gptlite.ops.kernels.losses import (
     cross_entropy_forward,
     cross_entropy_forward_backward,
 )
 from gptlite.ops.kernels.matmul import matmul
 from gptlite.ops.kernels.muon import muon, orthogonalize
+from gptlite.ops.kernels.weights import Packed
 
 __all__ = [
+    "Packed",
     "adamw",
     "attention_backward",
     "attention_forward",
@@ -43,10 +47,10 @@ __all__ = [
     "layernorm_backward",
     "layernorm_forward",
     "linear_backward",
+    "linear_cross_entropy_forward",
+    "linear_cross_entropy_forward_backward",
     "linear_forward",
     "matmul",
     "muon",
     "orthogonalize",
-    "residual_layernorm_backward",
-    "residual_layernorm_forward",
 ]

@@ -1,4 +1,4 @@
-"""Layer normalisation, alone or fused with the residual addition before it."""
+"""Layer normalisation, row by row."""
 
 from __future__ import annotations
 
@@ -34,17 +34,6 @@ def _normalise(out, x, weight, bias):
 def _layernorm_forward(out, mean, rstd, inp, weight, bias):
     for n in range(inp.shape[0]):
         mean[n], rstd[n] = _normalise(out[n], inp[n], weight, bias)
-
-
-@kernel
-def _residual_layernorm_forward(
-    residual_out, out, mean, rstd, residual, branch, weight, bias
-):
-    N, C = residual.shape
-    for n in range(N):
-        for i in range(C):
-            residual_out[n, i] = residual[n, i] + branch[n, i]
-        mean[n], rstd[n] = _normalise(out[n], residual_out[n], weight, bias)
 
 
 @kernel
@@ -110,31 +99,3 @@ def layernorm_backward(
         mean.reshape(-1),
         rstd.reshape(-1),
     )
-
-
-def residual_layernorm_forward(
-    residual_out: np.ndarray,
-    out: np.ndarray,
-    mean: np.ndarray,
-    rstd: np.ndarray,
-    residual: np.ndarray,
-    branch: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-) -> None:
-    """Add the branch to the residual stream and normalise, in one pass."""
-    rows = (-1, residual.shape[-1])
-    _residual_layernorm_forward(
-        residual_out.reshape(rows),
-        out.reshape(rows),
-        mean.reshape(-1),
-        rstd.reshape(-1),
-        residual.reshape(rows),
-        branch.reshape(rows),
-        weight,
-        ABSENT if bias is None else bias,
-    )
-
-
-# See the reference: the sum hands its gradient on unchanged.
-residual_layernorm_backward = layernorm_backward

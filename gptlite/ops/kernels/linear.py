@@ -8,9 +8,11 @@ from gptlite.ops.kernels.jit import kernel
 from gptlite.ops.kernels.matmul import (
     check_product,
     matmul,
+    multiply,
     product,
     require_float32,
 )
+from gptlite.ops.kernels.weights import Weight, rounds
 
 
 @kernel
@@ -22,17 +24,26 @@ def _add_column_sums(dbias, dout):
 
 
 def linear_forward(
-    out: np.ndarray, inp: np.ndarray, weight: np.ndarray, bias: np.ndarray | None
+    out: np.ndarray,
+    inp: np.ndarray,
+    weight: Weight,
+    bias: np.ndarray | None,
+    residual: np.ndarray | None = None,
 ) -> None:
-    """`out = inp @ weight + bias`; see the reference for the shapes."""
+    """`out = inp @ weight + bias + residual`; see the reference for the shapes.
+
+    The sums start at the residual stream, or at the bias.
+    """
     rows_out = out.reshape(-1, out.shape[-1])  # (N, C_out)
     rows_in = inp.reshape(-1, inp.shape[-1])  # (N, C_in)
-    if bias is None:
-        matmul(rows_out, rows_in, weight)
-        return
     check_product(rows_out, rows_in, weight)
-    require_float32(bias)
-    product(rows_out, rows_in, weight, start=np.broadcast_to(bias, rows_out.shape))
+    start = bias if residual is None else residual.reshape(rows_out.shape)
+    if start is not None:
+        require_float32(start)
+        start = np.broadcast_to(start, rows_out.shape)
+    product(rows_out, rows_in, weight, start=start)
+    if bias is not None and residual is not None:
+        rows_out += bias
 
 
 def linear_backward(
@@ -41,13 +52,13 @@ def linear_backward(
     dbias: np.ndarray | None,
     dout: np.ndarray,
     inp: np.ndarray,
-    weight: np.ndarray,
+    weight: Weight,
 ) -> None:
     """Overwrites dinp; adds into dweight and dbias (`None`: frozen, skipped)."""
     rows_in = inp.reshape(-1, inp.shape[-1])  # (N, C_in)
     rows_dout = dout.reshape(-1, dout.shape[-1])  # (N, C_out)
     if dweight is not None:
-        matmul(dweight, rows_in.T, rows_dout, accumulate=True)
+        multiply(dweight, rows_in.T, rows_dout, True, bfloat16=rounds(weight))
     if dbias is not None:
         _add_column_sums(dbias, rows_dout)
     matmul(dinp.reshape(rows_in.shape), rows_dout, weight.T)

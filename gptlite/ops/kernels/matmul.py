@@ -186,20 +186,32 @@ def product(
     )  # fmt: skip
 
 
-def matmul(out: np.ndarray, a: np.ndarray, b: Weight, accumulate: bool = False) -> None:
-    """`out = a @ b`, or `out += a @ b` with `accumulate`; see the reference."""
-    if out.ndim > 2 and isinstance(b, np.ndarray):
-        if accumulate:
-            out += np.matmul(a, b)
-        else:
-            np.matmul(a, b, out=out)
-        return
+def multiply(
+    out: np.ndarray,
+    a: np.ndarray,
+    b: Weight,
+    accumulate: bool = False,
+    bfloat16: bool = False,
+) -> None:
+    """`product` into an output of any strides, or into what is there."""
     check_product(out, a, b)
     if out.strides[1] != 4 and out.shape[1] > 1:
-        if isinstance(b, Packed) or (out.strides[0] != 4 and out.shape[0] > 1):
+        if out.strides[0] != 4 and out.shape[0] > 1:
             whole = np.ascontiguousarray(out)  # gaps within rows and columns
-            matmul(whole, a, b, accumulate)
+            multiply(whole, a, b, accumulate, bfloat16)
             out[...] = whole
             return
+        if isinstance(b, Packed):
+            bfloat16, b = b.bfloat16, b.array
         out, a, b = out.T, b.T, a.T  # a transposed view: outᵀ = bᵀ @ aᵀ
-    product(out, a, b, start=out if accumulate else None)
+    product(out, a, b, start=out if accumulate else None, bfloat16=bfloat16)
+
+
+def matmul(out: np.ndarray, a: np.ndarray, b: Weight, accumulate: bool = False) -> None:
+    """`out = a @ b`, or `out += a @ b` with `accumulate`; see the reference."""
+    if out.ndim == 2 or isinstance(b, Packed):
+        multiply(out, a, b, accumulate)
+    elif accumulate:
+        out += np.matmul(a, b)
+    else:
+        np.matmul(a, b, out=out)

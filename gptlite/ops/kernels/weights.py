@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from gptlite.config import DTYPES
 from gptlite.errors import ConfigError
 from gptlite.ops.kernels.packing import (
     DEPTH,
@@ -14,8 +15,6 @@ from gptlite.ops.kernels.packing import (
     scratch_floats,
     words,
 )
-
-DTYPES = ("float32", "bfloat16")
 
 
 def _panel_floats(K: int, N: int, bfloat16: bool) -> int:
@@ -73,3 +72,8 @@ class Packed:
 
 
 Weight = np.ndarray | Packed
+
+
+def rounds(weight: Weight) -> bool:
+    """Whether the factors of this weight's products are rounded to bfloat16."""
+    return isinstance(weight, Packed) and weight.bfloat16

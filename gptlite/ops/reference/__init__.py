@@ -16,18 +16,22 @@ from gptlite.ops.reference.gelu import (
 from gptlite.ops.reference.layernorm import (
     layernorm_backward,
     layernorm_forward,
-    residual_layernorm_backward,
-    residual_layernorm_forward,
 )
 from gptlite.ops.reference.linear import linear_backward, linear_forward
+from gptlite.ops.reference.linear_cross_entropy import (
+    linear_cross_entropy_forward,
+    linear_cross_entropy_forward_backward,
+)
 from gptlite.ops.reference.losses import (
     cross_entropy_forward,
     cross_entropy_forward_backward,
 )
 from gptlite.ops.reference.matmul import matmul
 from gptlite.ops.reference.muon import muon, orthogonalize
+from gptlite.ops.reference.weights import Packed
 
 __all__ = [
+    "Packed",
     "adamw",
     "attention_backward",
     "attention_forward",
@@ -42,10 +46,10 @@ __all__ = [
     "layernorm_backward",
     "layernorm_forward",
     "linear_backward",
+    "linear_cross_entropy_forward",
+    "linear_cross_entropy_forward_backward",
     "linear_forward",
     "matmul",
     "muon",
     "orthogonalize",
-    "residual_layernorm_backward",
-    "residual_layernorm_forward",
 ]

@@ -1,4 +1,4 @@
-"""Layer normalisation (Ba et al. 2016, arXiv:1607.06450), alone and after a residual.
+"""Layer normalisation (Ba et al. 2016, arXiv:1607.06450).
 
 Derivation: docs/ops/layernorm.md.
 """
@@ -59,28 +59,3 @@ def layernorm_backward(
         - dnormed.mean(axis=-1, keepdims=True)  # through the mean
         - normed * (dnormed * normed).mean(axis=-1, keepdims=True)  # the variance
     )
-
-
-def residual_layernorm_forward(
-    residual_out: np.ndarray,
-    out: np.ndarray,
-    mean: np.ndarray,
-    rstd: np.ndarray,
-    residual: np.ndarray,
-    branch: np.ndarray,
-    weight: np.ndarray,
-    bias: np.ndarray | None,
-) -> None:
-    """`residual_out = residual + branch`, `out = layernorm(residual_out)`.
-
-    The addition and the norm that follows it read the same rows: fused, they are
-    one pass over memory. Shapes as in `layernorm_forward`; residual_out, residual
-    and branch: (..., C).
-    """
-    residual_out[...] = residual + branch
-    layernorm_forward(out, mean, rstd, residual_out, weight, bias)
-
-
-# The sum hands its gradient unchanged to `residual` and to `branch`, so the
-# gradient of residual_out, with the norm's added in, is the gradient of both.
-residual_layernorm_backward = layernorm_backward

@@ -1,0 +1,48 @@
+"""A model's weight matrices in the form in which products read them."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+from gptlite.models.gpt import GPT
+
+
+class PackedWeights:
+    """The parameters of a model, each matrix of a product as a `Packed` one.
+
+    Names are those of the parameters. All workers share it: each packs its part at
+    the start of a step, and forward and backward of every worker read the whole.
+
+    >>> import numpy as np
+    >>> from gptlite.batch import Batch
+    >>> from gptlite.config import GPTConfig
+    >>> model = GPT(GPTConfig(n_layer=1, n_head=1, n_embd=8, vocab_size=5))
+    >>> weights = PackedWeights(model, "bfloat16")
+    >>> weights.pack()
+    >>> ids = np.array([[0, 1, 2]])
+    >>> loss = model.loss(model.activations(1, 3), Batch.of(ids, ids), weights)
+    >>> round(loss / 3, 1)  # log 5, as nothing is learned yet
+    1.6
+    """
+
+    def __init__(self, model: GPT, dtype: str = "float32") -> None:
+        Packed, params = model.ops.Packed, model.params
+        self._packed: list[Any] = []
+
+        def packed(name: str) -> Any:
+            self._packed.append(Packed(params[name], dtype))
+            return self._packed[-1]
+
+        self.token_embedding = packed("token_embedding")
+        # norms and biases are read as they are
+        self.layers = [SimpleNamespace(**vars(layer)) for layer in params.layers]
+        for name in model.hidden_matrices:
+            _, l, short = name.split(".")
+            setattr(self.layers[int(l)], short, packed(name))
+        self._packed.sort(key=lambda p: -p.array.size)  # dealt out: nearly even parts
+
+    def pack(self, rank: int = 0, size: int = 1) -> None:
+        """Worker `rank` of `size` packs its part of the matrices as they are now."""
+        for matrix in self._packed[rank::size]:
+            matrix.pack()

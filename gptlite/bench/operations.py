@@ -14,7 +14,8 @@ from gptlite.parallel.communicator import SharedMemory
 from gptlite.parallel.pool import WorkerPool, available_cores
 
 MATMUL_SHAPES = ((384, 128, 384), (768, 128, 512), (1024, 384, 1536), (1024, 768, 3072))
-ATTENTION_SHAPES = ((16, 6, 256, 64), (12, 4, 64, 32))  # (B, H, T, D)
+# (B, H, T, D)
+ATTENTION_SHAPES = ((16, 6, 256, 64), (12, 4, 64, 32), (4, 12, 1024, 64))
 REPEAT = 10  # calls in a row, so that handing work to the pool does not count
 
 

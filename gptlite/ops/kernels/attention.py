@@ -1,9 +1,10 @@
-"""Attention by stripes: a few queries against all the keys that they may see.
+"""Attention by tiles (FlashAttention: Dao et al. 2022, arXiv:2205.14135).
 
-Each head's keys and values are packed once; a stripe's scores are computed, turned into
-probabilities and used up while they are in the cache. Keys that no query of the stripe
-may see are never multiplied, and no (Tq, Tk) array exists: memory is linear in T.
-Backward computes the scores again.
+A few queries meet a few keys at a time: their scores are computed, turned into
+exponentials and used up while they are in the cache. The softmax is *online*: a row's
+largest score and sum so far are enough to go on, and what was added up before is scaled
+down when a larger score comes. Tiles that no query may see are never computed, and no
+(Tq, Tk) array exists: memory is linear in T. Backward computes the scores again.
 """
 
 from __future__ import annotations
@@ -16,10 +17,11 @@ from numba import njit, types
 from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.matmul import ZEROS, multiply_panels, require_float32
 from gptlite.ops.kernels.packing import pack, padded, scratch_floats
-from gptlite.ops.kernels.processor import ROWS
+from gptlite.ops.kernels.processor import COLS, ROWS
 from gptlite.ops.kernels.vectormath import exp
+from gptlite.ops.kernels.vectors import largest
 
-STRIPE = 32  # queries in a stripe
+QUERIES, KEYS = 32, 256  # of a tile; KEYS in whole panels
 NO_SEGMENTS = np.zeros((0, 0), np.int64)
 
 _HEADS = types.Array(types.float32, 4, "A")
@@ -50,31 +52,39 @@ def _times(a, panels, packed_depth, depth, out, add):
 
 
 @njit(inline="always", **OPTIONS)
-def _softmax_row(row, seen, scale, mine, segments):
-    """Scores become probabilities; returns the log of the sum of exponentials."""
+def _hide(row, seen, mine, segments):
+    """Keys of other segments get the score −∞ (no segments: nothing to do)."""
     if segments.size:
         for i in range(seen):
             row[i] = row[i] if segments[i] == mine else np.float32(-np.inf)
-    top = np.float32(-np.inf)
-    for i in range(seen):
-        top = max(top, row[i])
-    if top == np.float32(-np.inf):  # a query that sees nothing
-        top = np.float32(0)
-    total = np.float32(0)
-    for i in range(seen):
-        e = exp((row[i] - top) * scale)
-        row[i] = e
-        total += e
-    inverse = np.float32(1) / total if total != 0 else np.float32(0)
-    for i in range(seen):
-        row[i] *= inverse
-    for i in range(seen, row.size):
-        row[i] = np.float32(0)
-    return top * scale + np.log(total)
 
 
 @njit(inline="always", **OPTIONS)
-def _softmax_row_backward(row, drow, seen, scale, log_sum, pull, mine, segments):
+def _softmax_row(row, out, seen, scale, top, total, first):
+    """Scores of a tile become exponentials; returns the new largest score and sum.
+
+    top, total, out: the largest score, the sum of exponentials and the weighted sum
+    of values over the tiles before; out is scaled to the new largest score.
+    """
+    before, top = top, max(top, largest(row.ctypes.data, seen))
+    # a query that has seen nothing yet: any finite number gives exponentials of 0
+    base = np.float32(0) if top == np.float32(-np.inf) else top
+    if not first:
+        shrink = exp((before - base) * scale)
+        total *= shrink
+        for i in range(out.size):
+            out[i] *= shrink
+    for i in range(seen):
+        e = exp((row[i] - base) * scale)
+        row[i] = e
+        total += e
+    for i in range(seen, row.size):
+        row[i] = np.float32(0)
+    return top, total
+
+
+@njit(inline="always", **OPTIONS)
+def _softmax_row_backward(row, drow, seen, scale, log_sum, pull):
     """Scores become probabilities again, drow (d probability) becomes d score."""
     if log_sum == np.float32(-np.inf):
         seen = 0
@@ -82,11 +92,6 @@ def _softmax_row_backward(row, drow, seen, scale, log_sum, pull, mine, segments)
         p = exp(row[i] * scale - log_sum)
         row[i] = p
         drow[i] = p * (drow[i] - pull) * scale
-    if segments.size:
-        for i in range(seen):
-            if segments[i] != mine:
-                row[i] = np.float32(0)
-                drow[i] = np.float32(0)
     for i in range(seen, row.size):
         row[i] = np.float32(0)
         drow[i] = np.float32(0)
@@ -99,25 +104,46 @@ def _forward(out, lse, q, k, v, offsets, prefix, q_segments, k_segments, scratch
     scale = np.float32(1 / math.sqrt(D))
     keys_t, space = scratch[: D * padded(Tk)], scratch[D * padded(Tk) :]
     values, space = space[: Tk * padded(D)], space[Tk * padded(D) :]
+    tops, totals, space = (
+        space[:QUERIES],
+        space[QUERIES : 2 * QUERIES],
+        space[2 * QUERIES :],
+    )
     for b in range(B):
         for h in range(H):
             kv = h // (H // Hkv)
-            pack(keys_t, k[b, :, kv].T)  # (D, Tk)
-            pack(values, v[b, :, kv])  # (Tk, D)
-            for start in range(0, Tq, STRIPE):
-                end = min(start + STRIPE, Tq)
-                keys = _seen(offsets[b] + end - 1, prefix[b], Tk)
-                scores = space[: (end - start) * keys].reshape(end - start, keys)
-                _times(q[b, start:end, h], keys_t, D, D, scores, 0)
-                for t in range(end - start):
-                    seen = _seen(offsets[b] + start + t, prefix[b], Tk)
-                    mine, theirs = 0, offsets[:0]
-                    if q_segments.size:
-                        mine, theirs = q_segments[b, start + t], k_segments[b]
-                    lse[b, h, start + t] = _softmax_row(
-                        scores[t], seen, scale, mine, theirs
-                    )
-                _times(scores, values, Tk, keys, out[b, start:end, h], 0)
+            if h % (H // Hkv) == 0:
+                pack(keys_t, k[b, :, kv].T)  # (D, Tk)
+                pack(values, v[b, :, kv])  # (Tk, D)
+            for start in range(0, Tq, QUERIES):
+                end = min(start + QUERIES, Tq)
+                n = end - start
+                rows = out[b, start:end, h]  # (n, D)
+                tops[:] = np.float32(-np.inf)
+                totals[:] = np.float32(0)
+                last = _seen(offsets[b] + end - 1, prefix[b], Tk)
+                for k0 in range(0, last, KEYS):
+                    keys = min(KEYS, last - k0)
+                    scores = space[: n * keys].reshape(n, keys)
+                    _times(q[b, start:end, h], keys_t[k0 * D :], D, D, scores, 0)
+                    for t in range(n):
+                        seen = _seen(offsets[b] + start + t, prefix[b], Tk) - k0
+                        seen = min(max(seen, 0), keys)
+                        if q_segments.size:
+                            mine = q_segments[b, start + t]
+                            _hide(scores[t], seen, mine, k_segments[b, k0:])
+                        tops[t], totals[t] = _softmax_row(
+                            scores[t], rows[t], seen, scale, tops[t], totals[t], k0 == 0
+                        )
+                    _times(scores, values[k0 * COLS :], Tk, keys, rows, int(k0 > 0))
+                for t in range(n):
+                    total = totals[t]
+                    lse[b, h, start + t] = np.log(total)
+                    if tops[t] != np.float32(-np.inf):
+                        lse[b, h, start + t] += tops[t] * scale
+                    inverse = np.float32(1) / total if total != 0 else np.float32(0)
+                    for i in range(D):
+                        rows[t, i] *= inverse
 
 
 @kernel(types.void(*[_HEADS] * 3, *[_READ_HEADS] * 2, _ROWS, *[_READ_HEADS] * 3,
@@ -132,43 +158,50 @@ def _backward(
     keys_t, space = scratch[: D * padded(Tk)], scratch[D * padded(Tk) :]
     values_t, space = space[: D * padded(Tk)], space[D * padded(Tk) :]
     keys_p, space = space[: Tk * padded(D)], space[Tk * padded(D) :]
-    q_p, space = space[: STRIPE * padded(D)], space[STRIPE * padded(D) :]
-    dout_p, space = space[: STRIPE * padded(D)], space[STRIPE * padded(D) :]
+    q_p, space = space[: QUERIES * padded(D)], space[QUERIES * padded(D) :]
+    dout_p, space = space[: QUERIES * padded(D)], space[QUERIES * padded(D) :]
+    pulls, space = space[:QUERIES], space[QUERIES:]
     for b in range(B):
         dk[b] = np.float32(0)
         dv[b] = np.float32(0)
         for h in range(H):
             kv = h // (H // Hkv)
-            pack(keys_t, k[b, :, kv].T)  # (D, Tk)
-            pack(values_t, v[b, :, kv].T)  # (D, Tk)
-            pack(keys_p, k[b, :, kv])  # (Tk, D)
-            for start in range(0, Tq, STRIPE):
-                end = min(start + STRIPE, Tq)
+            if h % (H // Hkv) == 0:
+                pack(keys_t, k[b, :, kv].T)  # (D, Tk)
+                pack(values_t, v[b, :, kv].T)  # (D, Tk)
+                pack(keys_p, k[b, :, kv])  # (Tk, D)
+            for start in range(0, Tq, QUERIES):
+                end = min(start + QUERIES, Tq)
                 n = end - start
-                keys = _seen(offsets[b] + end - 1, prefix[b], Tk)
-                scores = space[: n * keys].reshape(n, keys)
-                dscores = space[n * keys : 2 * n * keys].reshape(n, keys)
-                q_rows, dout_rows = q[b, start:end, h], dout[b, start:end, h]
-                _times(q_rows, keys_t, D, D, scores, 0)
-                _times(dout_rows, values_t, D, D, dscores, 0)
-                for t in range(n):
-                    pull = np.float32(0)
-                    for i in range(D):
-                        pull += dout_rows[t, i] * out[b, start + t, h, i]
-                    seen = _seen(offsets[b] + start + t, prefix[b], Tk)
-                    mine, theirs = 0, offsets[:0]
-                    if q_segments.size:
-                        mine, theirs = q_segments[b, start + t], k_segments[b]
-                    _softmax_row_backward(
-                        scores[t], dscores[t], seen, scale,
-                        lse[b, h, start + t], pull, mine, theirs,
-                    )  # fmt: skip
-                _times(dscores, keys_p, Tk, keys, dq[b, start:end, h], 0)
-                # a key's gradient is a sum over queries: into what is there
+                q_rows, dout_rows = q[b, start:end, h], dout[b, start:end, h]  # (n, D)
                 pack(q_p, q_rows)
                 pack(dout_p, dout_rows)
-                _times(dscores.T, q_p, n, n, dk[b, :keys, kv], 1)
-                _times(scores.T, dout_p, n, n, dv[b, :keys, kv], 1)
+                for t in range(n):
+                    pulls[t] = np.float32(0)
+                    for i in range(D):
+                        pulls[t] += dout_rows[t, i] * out[b, start + t, h, i]
+                last = _seen(offsets[b] + end - 1, prefix[b], Tk)
+                for k0 in range(0, last, KEYS):
+                    keys = min(KEYS, last - k0)
+                    scores = space[: n * keys].reshape(n, keys)
+                    dscores = space[n * keys : 2 * n * keys].reshape(n, keys)
+                    _times(q_rows, keys_t[k0 * D :], D, D, scores, 0)
+                    _times(dout_rows, values_t[k0 * D :], D, D, dscores, 0)
+                    for t in range(n):
+                        seen = _seen(offsets[b] + start + t, prefix[b], Tk) - k0
+                        seen = min(max(seen, 0), keys)
+                        if q_segments.size:
+                            mine = q_segments[b, start + t]
+                            _hide(scores[t], seen, mine, k_segments[b, k0:])
+                        _softmax_row_backward(
+                            scores[t], dscores[t], seen, scale,
+                            lse[b, h, start + t], pulls[t],
+                        )  # fmt: skip
+                    _times(dscores, keys_p[k0 * COLS :], Tk, keys,
+                           dq[b, start:end, h], int(k0 > 0))  # fmt: skip
+                    # a key's gradient is a sum over queries: into what is there
+                    _times(dscores.T, q_p, n, n, dk[b, k0 : k0 + keys, kv], 1)
+                    _times(scores.T, dout_p, n, n, dv[b, k0 : k0 + keys, kv], 1)
 
 
 def _mask(
@@ -235,7 +268,8 @@ def attention_forward(
     D, Tk = q.shape[3], k.shape[1]
     mask = _mask(len(q), offsets, q_segments, k_segments, prefix)
     _check(mask, lse, [q, out], [k, v])
-    room = scratch_floats(D * padded(Tk) + Tk * padded(D) + STRIPE * Tk)
+    tile = QUERIES * (KEYS + 2)  # scores, and two numbers a query
+    room = scratch_floats(D * padded(Tk) + Tk * padded(D) + tile)
     _forward(out, lse, q, k, v, *mask, room)
 
 
@@ -258,7 +292,6 @@ def attention_backward(
     D, Tk = q.shape[3], k.shape[1]
     mask = _mask(len(q), offsets, q_segments, k_segments, prefix)
     _check(mask, lse, [q, out, dout, dq], [k, v, dk, dv])
-    room = scratch_floats(
-        2 * D * padded(Tk) + (Tk + 2 * STRIPE) * padded(D) + 2 * STRIPE * Tk
-    )
+    tile = QUERIES * (2 * KEYS + 2 * padded(D) + 1)
+    room = scratch_floats(2 * D * padded(Tk) + Tk * padded(D) + tile)
     _backward(dq, dk, dv, dout, out, lse, q, k, v, *mask, room)

@@ -3,18 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 
-from gptlite.ops.kernels.jit import OPTIONS, kernel
+from gptlite.ops.kernels.jit import kernel
 from gptlite.ops.kernels.vectormath import exp
-
-
-@njit(inline="always", **OPTIONS)
-def _largest(row):
-    top = row[0]
-    for i in range(row.size):
-        top = max(top, row[i])  # a NaN in the row shows up in the sum, not here
-    return top
+from gptlite.ops.kernels.vectors import largest
 
 
 @kernel
@@ -24,7 +16,7 @@ def _cross_entropy_forward(losses, logits, targets, mask):
         losses[n] = np.float32(0)
         if mask[n]:
             row = logits[n]
-            top = _largest(row)
+            top = largest(row.ctypes.data, V)  # a NaN shows up in the sum
             total = np.float32(0)
             for i in range(V):
                 total += exp(row[i] - top)
@@ -42,7 +34,7 @@ def _cross_entropy_in_place(losses, logits, targets, mask):
             for i in range(V):
                 row[i] = np.float32(0)
             continue
-        top = _largest(row)
+        top = largest(row.ctypes.data, V)  # a NaN shows up in the sum
         target_logit = row[targets[n]] - top
         total = np.float32(0)
         for i in range(V):

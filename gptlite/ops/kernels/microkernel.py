@@ -19,7 +19,9 @@ from gptlite.ops.kernels.vectors import (
     FLOAT,
     INDEX,
     INT,
+    LANE,
     MASK,
+    MASKED_LOAD,
     PAIRS,
     VECTOR,
     ZERO,
@@ -32,7 +34,6 @@ from gptlite.ops.kernels.vectors import (
 
 FMA = f"llvm.fma.v{LANES}f32"
 DOT = "llvm.x86.avx512bf16.dpbf16ps.512"
-MASKED_LOAD = f"llvm.masked.load.v{LANES}f32.p0"
 MASKED_STORE = f"llvm.masked.store.v{LANES}f32.p0"
 
 
@@ -122,11 +123,10 @@ def _tile_function(name: str, combine: Callable):
             for r in range(ROWS):
                 row = build.select(build.icmp_signed("<", INT(r), last), INT(r), last)
                 a_rows.append(build.add(a, build.mul(build.mul(a_row, INT(4)), row)))
-            lane = ir.Constant(ir.VectorType(INT, LANES), list(range(LANES)))
             masks = []
             for v in range(TILE.vectors):
                 inside = splat(build, build.sub(cols, INT(LANES * v)))
-                masks.append(build.icmp_signed("<", lane, inside))
+                masks.append(build.icmp_signed("<", LANE, inside))
 
             def part(vectors, masks):
                 step = build.mul(a_col, INT(4))

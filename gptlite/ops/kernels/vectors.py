@@ -17,6 +17,8 @@ FLOAT, INT, INDEX = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 VECTOR = ir.VectorType(FLOAT, LANES)
 MASK = ir.VectorType(ir.IntType(1), LANES)
 ZERO = ir.Constant(VECTOR, [ir.Constant(FLOAT, 0.0)] * LANES)
+LANE = ir.Constant(ir.VectorType(INT, LANES), list(range(LANES)))
+MASKED_LOAD = f"llvm.masked.load.v{LANES}f32.p0"
 ROUND = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
 
 
@@ -150,3 +152,42 @@ def round_pairs(typing_context, to, low, high):
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 3), generate
+
+
+def _larger(build, a, b):
+    """The larger of two numbers, lane by lane; b where a is NaN."""
+    return build.select(build.fcmp_ordered(">", a, b), a, b)
+
+
+@intrinsic
+def largest(typing_context, source, count):
+    """The largest of `count` floats from the address `source` on, NaN left out.
+
+    −infinity for none. LLVM makes no vectors of such a loop itself, because with a
+    NaN among the numbers the result would depend on their order.
+    """
+
+    def generate(context, build, signature, arguments):
+        source, count = arguments
+        lowest = ir.Constant(VECTOR, [ir.Constant(FLOAT, float("-inf"))] * LANES)
+        top = cgutils.alloca_once_value(build, lowest)
+        whole = build.and_(count, INT(-LANES))
+        with cgutils.for_range_slice(build, INT(0), whole, INT(LANES)) as (i, _):
+            numbers = load(build, build.add(source, build.mul(i, INT(4))), VECTOR)
+            build.store(_larger(build, numbers, build.load(top)), top)
+        rest = pointer(build, build.add(source, build.mul(whole, INT(4))), VECTOR)
+        inside = build.icmp_signed("<", LANE, splat(build, build.sub(count, whole)))
+        load_some = function(
+            build, MASKED_LOAD, VECTOR, VECTOR.as_pointer(), INDEX, MASK, VECTOR
+        )
+        numbers = build.call(load_some, [rest, INDEX(4), inside, lowest])
+        best = _larger(build, numbers, build.load(top))
+        half = LANES // 2
+        while half:  # the upper half against the lower, until one lane is left
+            order = [(lane + half) % LANES for lane in range(LANES)]
+            turned = ir.Constant(ir.VectorType(INDEX, LANES), order)
+            best = _larger(build, build.shuffle_vector(best, best, turned), best)
+            half //= 2
+        return build.extract_element(best, INDEX(0))
+
+    return types.float32(types.int64, types.int64), generate

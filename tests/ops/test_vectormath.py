@@ -1,6 +1,8 @@
-"""exp and tanh keep the error bounds that their docstrings state."""
+"""exp, tanh, erf and log keep the error bounds that their docstrings state."""
 
 from __future__ import annotations
+
+import math
 
 import numba
 import numpy as np
@@ -10,6 +12,7 @@ from gptlite.ops.kernels import vectormath
 from gptlite.ops.kernels.jit import OPTIONS
 
 exp, tanh = vectormath.exp, vectormath.tanh
+erf, log = vectormath.erf, vectormath.log
 
 
 @numba.njit(**OPTIONS)
@@ -22,6 +25,18 @@ def _exp(out, x):  # type: ignore[no-untyped-def]
 def _tanh(out, x):  # type: ignore[no-untyped-def]
     for i in range(x.size):
         out[i] = tanh(x[i])
+
+
+@numba.njit(**OPTIONS)
+def _erf(out, x):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        out[i] = erf(x[i])
+
+
+@numba.njit(**OPTIONS)
+def _log(out, x):  # type: ignore[no-untyped-def]
+    for i in range(x.size):
+        out[i] = log(x[i])
 
 
 def apply(function: object, x: np.ndarray) -> np.ndarray:
@@ -102,3 +117,40 @@ def test_tanh_keeps_nan_and_infinity() -> None:
 
 def test_tanh_stays_between_minus_one_and_one() -> None:
     assert np.abs(apply(_tanh, dense(-100, 100))).max() <= 1
+
+
+def relative(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    return np.abs(got - wanted) / np.maximum(np.abs(wanted), 1e-30)
+
+
+def test_erf_has_a_relative_error_below_4e_7() -> None:
+    x = np.concatenate([dense(-6, 6, 200_000), dense(-1.001, 1.001, 100_000),
+                        np.geomspace(1e-30, 1, 10_000).astype(np.float32)])  # fmt: skip
+    wanted = np.array([math.erf(v) for v in x.astype(np.float64).tolist()])
+    error = relative(apply(_erf, x), wanted)
+    worst = error.argmax()
+    assert error.max() < 4e-7, f"erf({x[worst]!r}) is off by {error[worst]:.1e}"
+    assert np.array_equal(apply(_erf, -x), -apply(_erf, x))
+
+
+def test_erf_ends_at_one_and_keeps_nan() -> None:
+    got = apply(_erf, [-np.inf, np.inf, 1e30, 0.0, np.nan])
+    np.testing.assert_array_equal(got, [-1, 1, 1, 0, np.nan])
+
+
+def test_log_has_a_relative_error_below_2e_7_over_all_floats() -> None:
+    bits = np.arange(
+        1, 0x7F800000, 1009, dtype=np.uint32
+    )  # every 1009th, denormals too
+    near_one = np.linspace(0.5, 2, 1_000_001).astype(np.float32)
+    x = np.concatenate([bits.view(np.float32), near_one[near_one != 1]])
+    wanted = np.log(x.astype(np.float64))
+    error = relative(apply(_log, x), wanted)
+    worst = error.argmax()
+    assert error.max() < 2e-7, f"log({x[worst]!r}) is off by {error[worst]:.1e}"
+
+
+def test_log_of_what_has_no_finite_one() -> None:
+    got = apply(_log, [0.0, -0.0, -1.0, -np.inf, np.inf, np.nan, 1.0])
+    wanted = [-np.inf, -np.inf, np.nan, np.nan, np.inf, np.nan, 0.0]
+    np.testing.assert_array_equal(got, wanted)

@@ -18,7 +18,7 @@ from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.matmul import ZEROS, multiply_panels, require_float32
 from gptlite.ops.kernels.packing import pack, padded, scratch_floats
 from gptlite.ops.kernels.processor import COLS, ROWS
-from gptlite.ops.kernels.vectormath import exp
+from gptlite.ops.kernels.vectormath import exp, log
 from gptlite.ops.kernels.vectors import largest
 
 QUERIES, KEYS = 32, 256  # of a tile; KEYS in whole panels
@@ -138,7 +138,7 @@ def _forward(out, lse, q, k, v, offsets, prefix, q_segments, k_segments, scratch
                     _times(scores, values[k0 * COLS :], Tk, keys, rows, int(k0 > 0))
                 for t in range(n):
                     total = totals[t]
-                    lse[b, h, start + t] = np.log(total)
+                    lse[b, h, start + t] = log(total)
                     if tops[t] != np.float32(-np.inf):
                         lse[b, h, start + t] += tops[t] * scale
                     inverse = np.float32(1) / total if total != 0 else np.float32(0)

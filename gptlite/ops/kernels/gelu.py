@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from gptlite.ops.kernels.jit import OPTIONS, kernel
-from gptlite.ops.kernels.vectormath import exp, tanh
+from gptlite.ops.kernels.vectormath import erf, exp, tanh
 
 SQRT_2_OVER_PI = np.float32(math.sqrt(2 / math.pi))
 CUBIC = np.float32(0.044715)
@@ -48,14 +48,14 @@ def _gelu_backward(grad, inp):
 def _gelu_exact_forward(out, inp):
     for i in range(inp.size):
         x = inp[i]
-        out[i] = HALF * x * (ONE + np.float32(math.erf(x * SQRT_HALF)))
+        out[i] = HALF * x * (ONE + erf(x * SQRT_HALF))
 
 
 @kernel
 def _gelu_exact_backward(grad, inp):
     for i in range(inp.size):
         x = inp[i]
-        cdf = HALF * (ONE + np.float32(math.erf(x * SQRT_HALF)))
+        cdf = HALF * (ONE + erf(x * SQRT_HALF))
         grad[i] *= cdf + x * DENSITY_AT_0 * exp(-HALF * x * x)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gptlite.ops.kernels.jit import kernel
-from gptlite.ops.kernels.vectormath import exp
+from gptlite.ops.kernels.vectormath import exp, log
 from gptlite.ops.kernels.vectors import largest
 
 
@@ -20,7 +20,7 @@ def _cross_entropy_forward(losses, logits, targets, mask):
             total = np.float32(0)
             for i in range(V):
                 total += exp(row[i] - top)
-            losses[n] = np.log(total) - (row[targets[n]] - top)
+            losses[n] = log(total) - (row[targets[n]] - top)
 
 
 @kernel
@@ -41,7 +41,7 @@ def _cross_entropy_in_place(losses, logits, targets, mask):
             e = exp(row[i] - top)
             total += e
             row[i] = e
-        losses[n] = np.log(total) - target_logit
+        losses[n] = log(total) - target_logit
         scale = np.float32(1) / total
         for i in range(V):
             row[i] *= scale

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import io
-import json
 import math
 import os
 import sys
@@ -17,6 +16,7 @@ from gptlite.bench import PEERS
 from gptlite.clock import process_started
 from gptlite.config import DTYPES, PRESETS, GPTConfig, TrainConfig, configs_from, preset
 from gptlite.errors import ConfigError, GptliteError
+from gptlite.output import print_result
 
 TYPES: dict[str, Callable[[str], Any]] = {"int": int, "float": float, "str": str}
 
@@ -130,7 +130,7 @@ def command_demo(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def command_bench(args: argparse.Namespace) -> dict[str, Any]:
-    from gptlite.bench import operations, system, train
+    from gptlite.bench import kernels, operations, system, train
 
     name, peer = args.preset, args.against
     if peer and peer not in PEERS[args.what]:
@@ -143,6 +143,7 @@ def command_bench(args: argparse.Namespace) -> dict[str, Any]:
         "train": lambda: train.bench_train(name, peer, args.workers, args.dtype),
         "matmul": lambda: operations.bench_matmul(peer, args.dtype),
         "attention": lambda: operations.bench_attention(peer),
+        "kernels": lambda: kernels.bench_kernels(),
         "layernorm": lambda: operations.bench_layernorm(peer),
         "generate": lambda: system.bench_generate(name),
         "scaling": lambda: train.bench_scaling(name),
@@ -159,6 +160,7 @@ def command_info(args: argparse.Namespace) -> dict[str, Any]:
     from threadpoolctl import threadpool_info
 
     from gptlite.ops.kernels.jit import cache_folder
+    from gptlite.ops.kernels.processor import COLS, ROWS, instructions
     from gptlite.parallel.pool import available_cores
 
     blas = [f"{lib['internal_api']} {lib.get('version')} ({lib.get('architecture')})"
@@ -170,6 +172,8 @@ def command_info(args: argparse.Namespace) -> dict[str, Any]:
         "numba": numba.__version__,
         "blas": ", ".join(blas),
         "cores": available_cores(),
+        "instructions": instructions(),
+        "tile": f"{ROWS} rows × {COLS} columns of sums in registers",
         "kernel_cache": str(cache_folder()),
         "presets": ", ".join(PRESETS),
     }
@@ -242,20 +246,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _print(result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        known = {k: None if v != v else v for k, v in result.items()}  # NaN: no JSON
-        print(json.dumps(known, allow_nan=False))
-        return
-    width = max(map(len, result), default=0)
-    for name, value in result.items():
-        if isinstance(value, list):
-            for row in value:
-                print("  " + "  ".join(f"{k} {v}" for k, v in row.items()))
-        else:
-            print(f"{name:<{width}}  {value}")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     for output in (sys.stdout, sys.stderr):
@@ -264,7 +254,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     try:
         result = args.run(args)
-        _print(result, args.json)
+        print_result(result, args.json)
         sys.stdout.flush()
     except GptliteError as error:
         print(f"gptlite: error: {error}", file=sys.stderr)

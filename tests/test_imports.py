@@ -21,7 +21,7 @@ STOREYS = [
     {"models"},
     {"training"},
     {"bench", "demo"},
-    {"cli", "__main__"},
+    {"cli", "__main__", "output"},
 ]
 FILES = sorted(PACKAGE.rglob("*.py"))
 LABELS = [path.relative_to(PACKAGE).as_posix() for path in FILES]

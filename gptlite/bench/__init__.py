@@ -8,5 +8,5 @@ TRAIN = (*WHOLE, "torch-float32", "torch-compile-float32")
 PEERS: dict[str, tuple[str, ...]] = {
     "train": TRAIN, "first-step": WHOLE, "memory": WHOLE,
     "matmul": ("torch",), "attention": ("torch",), "layernorm": ("torch",),
-    "generate": (), "scaling": (), "import": (),
+    "kernels": (), "generate": (), "scaling": (), "import": (),
 }  # fmt: skip

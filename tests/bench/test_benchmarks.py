@@ -12,6 +12,7 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from gptlite.bench import PEERS, operations, system, timing, train
+from gptlite.bench import kernels as kernels_bench
 from gptlite.cli import main
 from gptlite.config import GPTConfig, TrainConfig, preset
 from gptlite.errors import ConfigError
@@ -38,7 +39,7 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         return real(sides, 1, 1e-3)
 
     monkeypatch.setattr(timing, "REST", 0.0)
-    for module in (operations, system, train):
+    for module in (kernels_bench, operations, system, train):
         monkeypatch.setattr(module, "alternate", once)
     before = blas_threads()
     yield
@@ -108,8 +109,17 @@ def test_whole_processes_are_measured(
 def test_every_benchmark_of_the_command_line_is_tested_here() -> None:
     assert set(PEERS) == {
         "train", "scaling", "generate", "matmul", "attention", "layernorm",
-        "first-step", "memory", "import",
+        "first-step", "memory", "import", "kernels",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("what", ["matmul", "train"])
+def test_products_of_rounded_numbers_are_measured_as_such(
+    what: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "MATMUL_SHAPES", ((64, 32, 64),))
+    found = bench(capsys, what, "--preset", "nano", "--dtype", "bfloat16")
+    assert found["dtype"] == "bfloat16"
 
 
 def test_an_unknown_peer_is_refused_before_anything_is_measured(
@@ -225,3 +235,27 @@ def test_a_benchmark_against_the_rival_reports_the_ratio(
 ) -> None:
     found = bench(capsys, what, "--preset", "nano", "--against", "torch")
     assert found["against"] == "torch" and found["ratio"] > 0
+
+
+def test_every_kernel_is_measured_against_its_limit(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, size in (("N", 64), ("C", 64), ("V", 256), ("T", 32)):
+        monkeypatch.setattr(kernels_bench, name, size)
+    found = bench(capsys, "kernels")
+    rows = found["kernels"]
+    best = {kind: max(r["gflops"] for r in rows if r["kernel"].startswith("matmul")
+                      and ("bfloat16" in r["kernel"]) == kind)
+            for kind in (False, True)}  # fmt: skip
+    assert found["peak_gflops"] == best[False]
+    assert found["peak_gflops_bfloat16"] == best[True]
+    for row in rows:
+        peak = best["bfloat16" in row["kernel"]]
+        rates = (
+            row["gflops"] / peak,
+            (row["gigabytes_per_s"] / found["memory_gigabytes_per_s"]),
+        )
+        share = rates[row["limit"] == "memory"]
+        assert row["share_of_limit"] == pytest.approx(share, rel=0.1, abs=0.02)
+        assert share == pytest.approx(max(rates), rel=0.1, abs=0.02)
+    assert any("BLAS" in row["variant"] for row in rows)

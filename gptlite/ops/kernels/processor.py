@@ -7,6 +7,8 @@ from typing import NamedTuple
 import llvmlite.binding
 import numba
 
+from gptlite.errors import ConfigError
+
 
 class Tile(NamedTuple):
     """The block of sums that fits into a processor's vector registers."""
@@ -30,10 +32,24 @@ def tile_for(features: str) -> Tile:
 
 def cpu_features() -> str:
     """What Numba compiles for: its own setting, or what this processor can do."""
-    chosen = numba.config.CPU_FEATURES
-    return chosen or llvmlite.binding.get_host_cpu_features().flatten()
+    has = llvmlite.binding.get_host_cpu_features()
+    chosen = numba.config.CPU_FEATURES or has.flatten()
+    for feature in chosen.split(","):
+        if feature.startswith("+") and not has.get(feature[1:]):
+            raise ConfigError(
+                f"wanted features of this processor, got {feature} in "
+                "NUMBA_CPU_FEATURES; leave that out, or unset the variable"
+            )
+    return chosen
 
 
 TILE = tile_for(cpu_features())
 ROWS, LANES, COLS = TILE.rows, TILE.lanes, TILE.vectors * TILE.lanes
-BFLOAT16_DOT = "+avx512bf16" in cpu_features()  # one instruction: 32 products, 16 sums
+# one instruction: 32 products, added into 16 sums
+BFLOAT16_DOT = LANES == 16 and "+avx512bf16" in cpu_features()
+
+
+def instructions() -> str:
+    """The vector instructions in use, by their common names."""
+    name = {16: "AVX-512", 8: "AVX2 or AVX"}.get(LANES, "128-bit vectors (NEON, SSE)")
+    return f"{name} with bfloat16 products" if BFLOAT16_DOT else name

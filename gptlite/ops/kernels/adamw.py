@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gptlite.ops.kernels.jit import kernel
+from gptlite.ops.kernels.views import require_float32, require_shape
 
 
 @kernel
@@ -34,6 +35,8 @@ def adamw(
     grad_scale: float,
 ) -> None:
     """One update in place; see the reference for the formula."""
+    require_shape(params.shape, grads, m, v)
+    require_float32(params, grads, m, v)
     rest1, rest2 = 1 - beta1, 1 - beta2
     fix1, fix2 = 1 / (1 - beta1**step), 1 / (1 - beta2**step)
     numbers = (

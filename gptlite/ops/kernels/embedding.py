@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from gptlite.ops.kernels.jit import kernel
+from gptlite.ops.kernels.views import require_shape, rows
 
 
 @kernel
@@ -33,10 +34,13 @@ def embedding_forward(
     position_weight: np.ndarray,
 ) -> None:
     """The sum of two table rows; see the reference for the shapes."""
-    rows = out.reshape(-1, out.shape[-1])
+    require_shape(ids.shape, positions)
+    require_shape((*ids.shape, token_weight.shape[1]), out)
+    require_shape(token_weight.shape[1:], position_weight[0])
     _embedding_forward(
-        rows, ids.reshape(-1), positions.reshape(-1), token_weight, position_weight
-    )
+        rows(out), ids.reshape(-1), positions.reshape(-1),
+        token_weight, position_weight,
+    )  # fmt: skip
 
 
 def embedding_backward(
@@ -47,8 +51,10 @@ def embedding_backward(
     positions: np.ndarray,
 ) -> None:
     """Adds into both tables (`None`: frozen, skipped)."""
-    rows = dout.reshape(-1, dout.shape[-1])
+    require_shape(dout.shape[:-1], ids, positions)
     if dtoken_weight is not None:
-        _add_rows(dtoken_weight, rows, ids.reshape(-1))
+        require_shape(dout.shape[-1:], dtoken_weight[0])
+        _add_rows(dtoken_weight, rows(dout), ids.reshape(-1))
     if dposition_weight is not None:
-        _add_rows(dposition_weight, rows, positions.reshape(-1))
+        require_shape(dout.shape[-1:], dposition_weight[0])
+        _add_rows(dposition_weight, rows(dout), positions.reshape(-1))

@@ -9,6 +9,7 @@ from numba import njit
 
 from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.vectormath import erf, exp, tanh
+from gptlite.ops.kernels.views import flat, require_shape
 
 SQRT_2_OVER_PI = np.float32(math.sqrt(2 / math.pi))
 CUBIC = np.float32(0.044715)
@@ -61,23 +62,27 @@ def _gelu_exact_backward(grad, inp):
 
 def gelu_forward(out: np.ndarray, inp: np.ndarray) -> None:
     """GPT-2's GELU; see the reference for the formula."""
-    _gelu_forward(out.reshape(-1), inp.reshape(-1))
+    require_shape(inp.shape, out)
+    _gelu_forward(flat(out), flat(inp))
 
 
 def gelu_backward(dinp: np.ndarray, dout: np.ndarray, inp: np.ndarray) -> None:
     """Overwrites dinp; dinp and dout may be the same array."""
+    require_shape(inp.shape, dinp, dout)
     if dinp is not dout:
         dinp[...] = dout
-    _gelu_backward(dinp.reshape(-1), inp.reshape(-1))
+    _gelu_backward(flat(dinp), flat(inp))
 
 
 def gelu_exact_forward(out: np.ndarray, inp: np.ndarray) -> None:
     """`out = x · Φ(x)`."""
-    _gelu_exact_forward(out.reshape(-1), inp.reshape(-1))
+    require_shape(inp.shape, out)
+    _gelu_exact_forward(flat(out), flat(inp))
 
 
 def gelu_exact_backward(dinp: np.ndarray, dout: np.ndarray, inp: np.ndarray) -> None:
     """Overwrites dinp; dinp and dout may be the same array."""
+    require_shape(inp.shape, dinp, dout)
     if dinp is not dout:
         dinp[...] = dout
-    _gelu_exact_backward(dinp.reshape(-1), inp.reshape(-1))
+    _gelu_exact_backward(flat(dinp), flat(inp))

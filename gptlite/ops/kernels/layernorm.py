@@ -6,6 +6,7 @@ import numpy as np
 from numba import njit
 
 from gptlite.ops.kernels.jit import OPTIONS, kernel
+from gptlite.ops.kernels.views import flat, require_shape, rows
 
 EPSILON = np.float32(1e-5)
 ABSENT = np.zeros(0, np.float32)  # a bias, or a frozen weight's gradient
@@ -66,15 +67,13 @@ def layernorm_forward(
     bias: np.ndarray | None,
 ) -> None:
     """Normalise each row; see the reference for the formula and shapes."""
-    rows = (-1, inp.shape[-1])
+    require_shape(inp.shape, out)
+    require_shape(inp.shape[:-1], mean, rstd)
+    require_shape(inp.shape[-1:], weight, bias)
     _layernorm_forward(
-        out.reshape(rows),
-        mean.reshape(-1),
-        rstd.reshape(-1),
-        inp.reshape(rows),
-        weight,
+        rows(out), flat(mean), flat(rstd), rows(inp), weight,
         ABSENT if bias is None else bias,
-    )
+    )  # fmt: skip
 
 
 def layernorm_backward(
@@ -88,14 +87,12 @@ def layernorm_backward(
     rstd: np.ndarray,
 ) -> None:
     """Adds into dinp, dweight and dbias (`None`: frozen, skipped)."""
-    rows = (-1, inp.shape[-1])
+    require_shape(inp.shape, dinp, dout)
+    require_shape(inp.shape[:-1], mean, rstd)
+    require_shape(inp.shape[-1:], weight, dweight, dbias)
     _layernorm_backward(
-        dinp.reshape(rows),
+        rows(dinp),
         ABSENT if dweight is None else dweight,
         ABSENT if dbias is None else dbias,
-        dout.reshape(rows),
-        inp.reshape(rows),
-        weight,
-        mean.reshape(-1),
-        rstd.reshape(-1),
-    )
+        rows(dout), rows(inp), weight, flat(mean), flat(rstd),
+    )  # fmt: skip

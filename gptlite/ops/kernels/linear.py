@@ -10,8 +10,8 @@ from gptlite.ops.kernels.matmul import (
     matmul,
     multiply,
     product,
-    require_float32,
 )
+from gptlite.ops.kernels.views import require_float32, require_shape, rows
 from gptlite.ops.kernels.weights import Weight, rounds
 
 
@@ -34,10 +34,11 @@ def linear_forward(
 
     The sums start at the residual stream, or at the bias.
     """
-    rows_out = out.reshape(-1, out.shape[-1])  # (N, C_out)
-    rows_in = inp.reshape(-1, inp.shape[-1])  # (N, C_in)
+    rows_out, rows_in = rows(out), rows(inp)  # (N, C_out), (N, C_in)
     check_product(rows_out, rows_in, weight)
-    start = bias if residual is None else residual.reshape(rows_out.shape)
+    require_shape(rows_out.shape[1:], bias)
+    require_shape(out.shape, residual)
+    start = bias if residual is None else rows(residual)
     if start is not None:
         require_float32(start)
         start = np.broadcast_to(start, rows_out.shape)
@@ -55,10 +56,10 @@ def linear_backward(
     weight: Weight,
 ) -> None:
     """Overwrites dinp; adds into dweight and dbias (`None`: frozen, skipped)."""
-    rows_in = inp.reshape(-1, inp.shape[-1])  # (N, C_in)
-    rows_dout = dout.reshape(-1, dout.shape[-1])  # (N, C_out)
+    rows_in, rows_dout = rows(inp), rows(dout)  # (N, C_in), (N, C_out)
     if dweight is not None:
         multiply(dweight, rows_in.T, rows_dout, True, bfloat16=rounds(weight))
     if dbias is not None:
+        require_shape(rows_dout.shape[1:], dbias)
         _add_column_sums(dbias, rows_dout)
-    matmul(dinp.reshape(rows_in.shape), rows_dout, weight.T)
+    matmul(rows(dinp), rows_dout, weight.T)

@@ -7,6 +7,7 @@ import numpy as np
 from gptlite.ops.kernels.jit import kernel
 from gptlite.ops.kernels.vectormath import exp, log
 from gptlite.ops.kernels.vectors import largest
+from gptlite.ops.kernels.views import require_shape, rows
 
 
 @kernel
@@ -52,7 +53,8 @@ def cross_entropy_forward(
     losses: np.ndarray, logits: np.ndarray, targets: np.ndarray, mask: np.ndarray
 ) -> None:
     """Nats for each unmasked token; see the reference for the shapes."""
-    _cross_entropy_forward(losses, logits, targets, mask)
+    require_shape(logits.shape[:1], losses, targets, mask)
+    _cross_entropy_forward(losses, rows(logits), targets, mask)
 
 
 def cross_entropy_forward_backward(
@@ -63,6 +65,8 @@ def cross_entropy_forward_backward(
     mask: np.ndarray,
 ) -> None:
     """Losses and `dlogits = softmax − onehot`; dlogits may be logits itself."""
+    require_shape(logits.shape[:1], losses, targets, mask)
+    require_shape(logits.shape, dlogits)
     if dlogits is not logits:
         dlogits[...] = logits
-    _cross_entropy_in_place(losses, dlogits, targets, mask)
+    _cross_entropy_in_place(losses, rows(dlogits), targets, mask)

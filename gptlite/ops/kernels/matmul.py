@@ -26,6 +26,7 @@ from gptlite.ops.kernels.packing import (
     words,
 )
 from gptlite.ops.kernels.processor import BFLOAT16_DOT, COLS, LANES, ROWS
+from gptlite.ops.kernels.views import require_float32
 from gptlite.ops.kernels.weights import Packed, Weight
 
 # Columns of the result below which packing A does not pay; with AVX-512 it never does.
@@ -139,16 +140,6 @@ def _multiply(out, a, b, packed, start, bfloat16, scratch):
                     begin + 4 * i * begin_row, begin_row, begin_col,
                     bfloat16, strips, a_words,
                 )  # fmt: skip
-
-
-def require_float32(*arrays: np.ndarray) -> None:
-    """Kernels are compiled for one type; proofs in float64 are the reference's."""
-    for array in arrays:
-        if array.dtype != np.float32:
-            raise TypeError(
-                f"wanted float32 for a kernel, got {array.dtype}; convert with "
-                ".astype(np.float32), or use gptlite.reference"
-            )
 
 
 def check_product(out: np.ndarray, a: np.ndarray, b: Weight) -> None:

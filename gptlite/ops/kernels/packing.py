@@ -178,8 +178,8 @@ WIDTH = 2048  # with DEPTH 3 to 4 MB, for the last cache
 @register_jitable
 def block_depth(K: int) -> int:
     """K in equal parts of at most DEPTH, whole vectors each: the length of a part."""
-    parts = -(-K // DEPTH)
-    return -(-K // (parts * LANES)) * LANES
+    parts = max(1, -(-K // DEPTH))
+    return max(1, -(-K // (parts * LANES))) * LANES
 
 
 @kernel(types.void(VECTOR, READ_MATRIX, types.boolean, VECTOR))

@@ -20,7 +20,7 @@ STOREYS = [
     {"text"},
     {"models"},
     {"training"},
-    {"bench", "demo"},
+    {"bench", "demo", "lessons"},
     {"cli", "__main__", "output"},
 ]
 FILES = sorted(PACKAGE.rglob("*.py"))

@@ -11,7 +11,9 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from gptlite.config import GPTConfig
-from gptlite.parallel.pool import available_cores
+from gptlite.ops import kernels
+from gptlite.parallel.communicator import SharedMemory
+from gptlite.parallel.pool import WorkerPool, available_cores
 
 REST = 0.1  # seconds; threads of one library spin a while and would slow the other
 
@@ -49,12 +51,16 @@ def ratio(ours: list[float], peers: list[float]) -> float:
     return median([p / o for o, p in zip(ours, peers, strict=True)])
 
 
-def sgemm(threads: int) -> Callable[[], None]:
-    """NumPy's product (2048, 384) @ (384, 1536) in float32, the roofline's shape."""
+def _roofline_product() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     a = rng.normal(size=(2048, 384)).astype(np.float32)
     b = rng.normal(size=(384, 1536)).astype(np.float32)
-    out = np.empty((2048, 1536), np.float32)
+    return np.empty((2048, 1536), np.float32), a, b
+
+
+def sgemm(threads: int) -> Callable[[], None]:
+    """NumPy's product (2048, 384) @ (384, 1536) in float32, the roofline's shape."""
+    out, a, b = _roofline_product()
 
     def work() -> None:
         with threadpool_limits(threads, user_api="blas"):
@@ -62,6 +68,22 @@ def sgemm(threads: int) -> Callable[[], None]:
                 np.matmul(a, b, out=out)
 
     return work
+
+
+def own_sgemm(pool: WorkerPool) -> Callable[[], object]:
+    """The same product by our kernel, its rows shared out over the workers.
+
+    What a processor can do when its BLAS does not know it yet.
+    """
+    out, a, b = _roofline_product()
+    weight = kernels.Packed(b).pack()
+
+    def work(comm: SharedMemory) -> None:
+        mine = slice(2048 * comm.rank // comm.size, 2048 * (comm.rank + 1) // comm.size)
+        for _ in range(10):
+            kernels.matmul(out[mine], a[mine], weight)
+
+    return lambda: pool.run(work)
 
 
 SGEMM_FLOPS = 10 * 2 * 2048 * 384 * 1536

@@ -13,6 +13,7 @@ from gptlite.bench.timing import (
     alternate,
     device,
     median,
+    own_sgemm,
     ratio,
     sgemm,
     step_flops,
@@ -60,6 +61,7 @@ def bench_train(
 ) -> dict[str, Any]:
     """Median time of a training step, its share of the roofline, and the ratio.
 
+    Rooflines, in float32 whatever the dtype: NumPy's sgemm, and our own product.
     dtype: of our products; the peer then uses autocast to the same type, if it has
     no `-float32` at its end.
     """
@@ -71,12 +73,13 @@ def bench_train(
         sides: list[Callable[[], Any]] = [
             lambda: trainer.step([batch]),
             sgemm(cores),
+            own_sgemm(pool),
         ]
         if against:
             sides.append(peer_step(against, model_config, training))
         times = alternate(sides, rounds)
     flops = step_flops(model_config, training.batch_size, trainer.model.n_params)
-    roofline = SGEMM_FLOPS / min(times[1])
+    roofline, own_roofline = (SGEMM_FLOPS / min(row) for row in times[1:3])
     tokens = batch.ids.size
     result = {
         "benchmark": "train",
@@ -88,13 +91,15 @@ def bench_train(
         "gflops": round(flops / median(times[0]) / 1e9, 1),
         "roofline_gflops": round(roofline / 1e9, 1),
         "roofline_share": round(flops / median(times[0]) / roofline, 3),
+        "own_roofline_gflops": round(own_roofline / 1e9, 1),
+        "own_roofline_share": round(flops / median(times[0]) / own_roofline, 3),
     }
     if against:
         result |= {
             "against": against,
-            "peer_tokens_per_s": round(tokens / median(times[2])),
-            "peer_roofline_share": round(flops / median(times[2]) / roofline, 3),
-            "ratio": round(ratio(times[0], times[2]), 3),
+            "peer_tokens_per_s": round(tokens / median(times[3])),
+            "peer_roofline_share": round(flops / median(times[3]) / roofline, 3),
+            "ratio": round(ratio(times[0], times[3]), 3),
         }
     return result
 

@@ -86,7 +86,8 @@ class Float16Backend:
 
     def adamw(self, *arguments: Any) -> None:
         """The update, with the scale divided out of the gradient."""
-        kernels.adamw(*arguments[:-1], grad_scale=arguments[-1] / self.scale)
+        unscaled = (*arguments[:-1], arguments[-1] / self.scale)
+        kernels.adamw(*unscaled)
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """The operations as Numba kernels: the same names and signatures as `reference`.
 
-Each public function checks nothing, reshapes to rows, and calls a compiled loop.
+Each public function checks what the loop trusts, reshapes to rows, and calls the loop.
 Kernels run serially and without the GIL: the pool of workers is the parallelism.
 They take C-contiguous float32 arrays and integer ids, so that each compiles once.
 """

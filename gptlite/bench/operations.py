@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from gptlite.ops.kernels.matmul import multiply
 from gptlite.parallel.communicator import SharedMemory
 from gptlite.parallel.pool import WorkerPool, available_cores
 
+ODD_SIZES = (65, 127, 1000)
 MATMUL_SHAPES = ((384, 128, 384), (768, 128, 512), (1024, 384, 1536), (1024, 768, 3072))
 # (B, H, T, D)
 ATTENTION_SHAPES = ((16, 6, 256, 64), (12, 4, 64, 32), (4, 12, 1024, 64))
@@ -28,23 +30,23 @@ def bench_matmul(
 ) -> dict[str, Any]:
     """Forward and both backward products, one thread, against NumPy's BLAS or a peer.
 
-    `ratio` is the smallest over all shapes and forms. With dtype bfloat16 ours are
-    products of rounded numbers, weights packed beforehand as in training; PyTorch's
-    are autocast products (inputs float32, the weight's cast kept), NumPy's float32.
+    `ratio` is the smallest over all shapes and forms; `odd_sizes_ratio` the geometric
+    mean over the products of 65, 127 and 1000 in all combinations. With dtype
+    bfloat16 ours are products of rounded numbers, weights packed beforehand as in
+    training; PyTorch's are autocast products (inputs float32, the weight's cast kept),
+    NumPy's float32.
     """
     rows: list[dict[str, Any]] = []
     with WorkerPool(1):
         roofline = SGEMM_FLOPS / min(alternate([sgemm(1)], rounds)[0])
         for M, K, N in MATMUL_SHAPES:
-            inp, weight, dout = _normal(M, K), _normal(K, N), _normal(M, N)
-            forms = {
-                "forward": (inp, weight),
-                "d input": (dout, weight.T),
-                "d weight": (inp.T, dout),
-            }
-            for form, (a, b) in forms.items():
+            for form, (a, b) in _forms(M, K, N).items():
                 name, kept = f"{M}×{K}×{N} {form}", form != "d weight"
                 rows.append(_one_product(name, a, b, kept, against, dtype, rounds))
+        odd = [
+            _one_product("", *_turned(i, *sizes), True, against, dtype, 3)["ratio"]
+            for i, sizes in enumerate(itertools.product(ODD_SIZES, repeat=3))
+        ]
     for row in rows:
         row["roofline_share"] = round(row["gflops"] * 1e9 / roofline, 3)
     result = {
@@ -55,9 +57,25 @@ def bench_matmul(
         "roofline_share": min(row["roofline_share"] for row in rows),
         "against": against or "OpenBLAS",
         "ratio": min(row["ratio"] for row in rows),
+        "odd_sizes_ratio": round(float(np.exp(np.mean(np.log(odd)))), 3),
         "shapes": rows,
     }
     return result
+
+
+def _forms(M: int, K: int, N: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The three products of a linear layer: (M, K) @ (K, N), and its backward's."""
+    inp, weight, dout = _normal(M, K), _normal(K, N), _normal(M, N)
+    return {
+        "forward": (inp, weight),
+        "d input": (dout, weight.T),
+        "d weight": (inp.T, dout),
+    }
+
+
+def _turned(i: int, M: int, K: int, N: int) -> tuple[np.ndarray, np.ndarray]:
+    """One of the three forms, each in its turn."""
+    return list(_forms(M, K, N).values())[i % 3]
 
 
 def _one_product(

@@ -118,6 +118,7 @@ def test_products_of_rounded_numbers_are_measured_as_such(
     what: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(operations, "MATMUL_SHAPES", ((64, 32, 64),))
+    monkeypatch.setattr(operations, "ODD_SIZES", (5, 17))
     found = bench(capsys, what, "--preset", "nano", "--dtype", "bfloat16")
     assert found["dtype"] == "bfloat16"
 

@@ -5,9 +5,9 @@
     python benchmarks/bars.py --text FILE    # and the two whole training runs
 
 FILE is the text that the losses of nanoGPT are published for (1,115,394 characters of
-Shakespeare). Leave the machine alone meanwhile. Where NumPy's OpenBLAS does not know
-the processor (`gptlite info` shows what it takes it for), set OPENBLAS_CORETYPE, or its
-products, and with them the roofline, are those of an older one.
+Shakespeare). Leave the machine alone meanwhile. Look at the `blas` that `gptlite info`
+shows: an OPENBLAS_CORETYPE in the environment may hold NumPy's products, and with them
+the roofline, below what the processor can do. Unset it.
 """
 
 from __future__ import annotations

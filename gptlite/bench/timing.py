@@ -73,7 +73,7 @@ def sgemm(threads: int) -> Callable[[], None]:
 def own_sgemm(pool: WorkerPool) -> Callable[[], object]:
     """The same product by our kernel, its rows shared out over the workers.
 
-    What a processor can do when its BLAS does not know it yet.
+    What the processor can do where its BLAS is held to an older one's instructions.
     """
     out, a, b = _roofline_product()
     weight = kernels.Packed(b).pack()

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import numba
 import numpy as np
-from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic
 
 from gptlite.ops.kernels.jit import OPTIONS
+from gptlite.ops.kernels.vectors import bits_from_float, float_from_bits
 
 # Without "reassoc": x − n·a − n·b must not become x − n·(a + b), which is less exact.
 # Inlined by LLVM, where each instruction keeps its own rules (Numba's `inline` would
@@ -23,26 +21,6 @@ EXACT_ORDER = {
     "fastmath": {"contract", "nsz", "arcp", "afn"},
     "forceinline": True,
 }
-
-
-@intrinsic
-def float_from_bits(typing_context, bits):
-    """The float32 whose 32 bits are those of the integer `bits`."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.FloatType())
-
-    return types.float32(types.int32), generate
-
-
-@intrinsic
-def bits_from_float(typing_context, number):
-    """The 32 bits of a float32, as an integer."""
-
-    def generate(context, builder, signature, arguments):
-        return builder.bitcast(arguments[0], ir.IntType(32))
-
-    return types.int32(types.float32), generate
 
 
 EXP_UNDERFLOW = np.float32(-87.3)  # below: 0

@@ -191,3 +191,23 @@ def largest(typing_context, source, count):
         return build.extract_element(best, INDEX(0))
 
     return types.float32(types.int64, types.int64), generate
+
+
+@intrinsic
+def float_from_bits(typing_context, bits):
+    """The float32 whose 32 bits are those of the integer `bits`."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], FLOAT)
+
+    return types.float32(types.int32), generate
+
+
+@intrinsic
+def bits_from_float(typing_context, number):
+    """The 32 bits of a float32, as an integer."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], INDEX)
+
+    return types.int32(types.float32), generate

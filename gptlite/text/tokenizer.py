@@ -14,6 +14,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from gptlite.errors import CheckpointError, DataError
+from gptlite.text import formats
+from gptlite.text.bpe import BPETokenizer
 
 
 class Tokenizer(Protocol):
@@ -150,6 +152,8 @@ def train_tokenizer(kind: str, text: str) -> Tokenizer:
 
 def tokenizer_from_json(value: dict[str, Any]) -> Tokenizer:
     """The tokenizer that `to_json` described."""
+    if "model" in value:
+        return BPETokenizer(**formats.from_description(value))
     if value.get("kind") == "byte":
         return ByteTokenizer()
     if value.get("kind") == "char" and isinstance(value.get("characters"), str):

@@ -57,12 +57,8 @@ class PieceCounter:
             if state[train.POSITION] == len(data):
                 return
             if state[train.NEEDED]:
-                room = max(
-                    2 * self._text.size, self._text.size + int(state[train.NEEDED])
-                )
-                self._text = np.concatenate(
-                    [self._text, np.zeros(room - self._text.size, np.uint8)]
-                )
+                more = max(self._text.size, int(state[train.NEEDED]))
+                self._text = np.concatenate([self._text, np.zeros(more, np.uint8)])
             else:
                 self._grow(2 * len(self._counts))
 

@@ -14,6 +14,7 @@ from typing import Any
 from gptlite import __version__
 from gptlite.bench import PEERS
 from gptlite.clock import process_started
+from gptlite.commands import Commands, text
 from gptlite.config import DTYPES, PRESETS, GPTConfig, TrainConfig, configs_from, preset
 from gptlite.errors import ConfigError, GptliteError
 from gptlite.output import print_result
@@ -198,16 +199,8 @@ def build_parser() -> argparse.ArgumentParser:
         prog="gptlite", description="How a ChatGPT is made, brick by brick."
     )
     parser.add_argument("--version", action="version", version=__version__)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def command(name: str, run: Callable, text: str) -> argparse.ArgumentParser:
-        added = commands.add_parser(name, help=text, description=text)
-        added.set_defaults(run=run)
-        added.add_argument(
-            "--json", action="store_true", help="print one JSON object, last"
-        )
-        return added
-
+    commands = Commands(parser)
+    command = commands.add
     demo = command("demo", command_demo, "train a small GPT and show what it learned")
     demo.add_argument("--out", default="runs/demo", metavar="RUN")
     demo.add_argument(
@@ -242,6 +235,7 @@ def build_parser() -> argparse.ArgumentParser:
                        help="of the products (matmul, train)")  # fmt: skip
     bench.add_argument("--workers", type=_whole, default=0, metavar="N")
 
+    text.add(commands)
     command("info", command_info, "versions, cores, BLAS, folders, presets")
     return parser
 

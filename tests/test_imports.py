@@ -21,7 +21,7 @@ STOREYS = [
     {"models"},
     {"training"},
     {"bench", "demo", "lessons"},
-    {"cli", "__main__", "output"},
+    {"cli", "__main__", "output", "commands"},
 ]
 FILES = sorted(PACKAGE.rglob("*.py"))
 LABELS = [path.relative_to(PACKAGE).as_posix() for path in FILES]

@@ -1,0 +1,133 @@
+"""`gptlite data …` and `gptlite tokenizer …`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from gptlite.commands import Commands
+from gptlite.errors import DataError
+
+
+def data_list(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.text.fetch import data_folder, is_fetched
+    from gptlite.text.sources import SOURCES
+
+    rows = [
+        {"name": s.name, "kind": s.kind, "MB": s.megabytes, "licence": s.licence,
+         "fetched": "yes" if is_fetched(s) else "no", "use": s.use}
+        for s in SOURCES
+    ]  # fmt: skip
+    return {"folder": str(data_folder(SOURCES[0]).parent), "sources": rows}
+
+
+def data_fetch(args: argparse.Namespace) -> dict[str, Any]:
+    from tqdm import tqdm
+
+    from gptlite.text.fetch import fetch
+    from gptlite.text.sources import source
+
+    wanted = [source(name) for name in args.names]  # an unknown name: before any fetch
+    folders = {}
+    hidden = not sys.stderr.isatty()
+    with tqdm(wanted, unit="source", disable=hidden, dynamic_ncols=True) as bar:
+        for found in bar:
+            bar.set_description(f"{found.name} ({found.megabytes:g} MB)")
+            folders[found.name] = str(fetch(found))
+    return folders
+
+
+def _read(path: str) -> str:
+    data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"wanted UTF-8 text, got the byte {data[error.start]:#04x} at offset "
+            f"{error.start:,} of {'standard input' if path == '-' else path}"
+        ) from error
+
+
+def tokenizer_train(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.text.learn import train_bpe
+
+    texts = [_read(path) for path in args.texts]
+    trained = train_bpe(texts, args.vocab_size, args.pattern, args.special)
+    out = Path(args.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    described = json.dumps(trained.to_json(), ensure_ascii=False)
+    out.write_text(described, encoding="utf-8")
+    n_bytes = sum(len(text.encode()) for text in texts)
+    n_tokens = sum(trained.encode(text).size for text in texts)
+    return {"out": str(out), "vocab_size": trained.vocab_size, "bytes": n_bytes,
+            "tokens": n_tokens,
+            "bytes_per_token": round(n_bytes / max(1, n_tokens), 3)}  # fmt: skip
+
+
+def tokenizer_encode(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.text.vocabularies import tokenizer
+
+    chosen, text = tokenizer(args.tokenizer), _read("-")
+    if args.lines:
+        for line in text.splitlines():
+            print(json.dumps(chosen.encode(line).tolist()))
+    else:
+        print(*chosen.encode(text).tolist())
+    return {}
+
+
+def tokenizer_decode(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.text.vocabularies import tokenizer
+
+    words = _read("-").replace("[", " ").replace("]", " ").replace(",", " ").split()
+    try:
+        ids = [int(word) for word in words]
+    except ValueError as error:
+        raise DataError(f"wanted token ids, whole numbers; {error}") from error
+    sys.stdout.buffer.write(tokenizer(args.tokenizer).decode_bytes(ids))
+    sys.stdout.flush()
+    return {}
+
+
+def tokenizer_compare(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.text.vocabularies import tokenizer
+
+    text = _read(args.text)
+    rows = []
+    for name in args.tokenizers:
+        chosen = tokenizer(name)
+        tokens = chosen.encode(text).size
+        rows.append(
+            {"tokenizer": name, "vocab_size": chosen.vocab_size, "tokens": tokens,
+             "bytes_per_token": round(len(text.encode()) / max(1, tokens), 3),
+             "tokens_per_word": round(tokens / max(1, len(text.split())), 3)}
+        )  # fmt: skip
+    return {"text": args.text, "tokenizers": rows}
+
+
+def add(commands: Commands) -> None:
+    """Enter these commands."""
+    data = commands.group("data", "texts: which there are, and how they come here")
+    data.add("list", data_list, "the catalogue: kind, size, licence, use")
+    fetch = data.add("fetch", data_fetch, "bring sources here, checked, with licence")
+    fetch.add_argument("names", nargs="+", metavar="NAME")
+
+    group = commands.group("tokenizer", "learn a vocabulary, encode, decode, compare")
+    train = group.add("train", tokenizer_train, "learn a byte-level BPE from texts")
+    train.add_argument("texts", nargs="+", metavar="FILE", help="- is standard input")
+    train.add_argument("--vocab-size", type=int, default=8192, metavar="N")
+    train.add_argument("--pattern", default="gpt2", metavar="NAME")
+    train.add_argument("--special", action="append", default=[], metavar="TEXT")
+    train.add_argument("--out", default="tokenizer.json", metavar="FILE")
+    encode = group.add("encode", tokenizer_encode, "text from standard input as ids")
+    encode.add_argument("--lines", action="store_true", help="a JSON list a line")
+    decode = group.add("decode", tokenizer_decode, "ids from standard input as text")
+    for parser in (encode, decode):
+        parser.add_argument("--tokenizer", default="gpt2", metavar="NAME",
+                            help="gpt2, cl100k, o200k or a file")  # fmt: skip
+    compare = group.add("compare", tokenizer_compare, "how many tokens a text has")
+    compare.add_argument("text", metavar="FILE", help="- is standard input")
+    compare.add_argument("--tokenizers", nargs="+", default=["gpt2"], metavar="NAME")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import sys
@@ -18,21 +19,14 @@ class Input(io.TextIOWrapper):
 
 
 @pytest.fixture
-def learned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> str:
+def learned(tmp_path: Path) -> str:
     text = tmp_path / "text.txt"
     text.write_text("the cat sat on the mat, the cats\n" * 20, encoding="utf-8")
     out = tmp_path / "tokenizer.json"
-    command = [
-        "tokenizer",
-        "train",
-        str(text),
-        "--vocab-size",
-        "300",
-        "--out",
-        str(out),
-    ]
-    assert main([*command, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
+    command = ["tokenizer", "train", str(text), "--vocab-size", "300", "--json"]
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        assert main([*command, "--out", str(out)]) == 0
+    found = json.loads(said.getvalue())
     assert found["bytes"] == 20 * 33 and found["vocab_size"] <= 300
     assert found["bytes_per_token"] > 2
     return str(out)

@@ -152,7 +152,7 @@ def train_tokenizer(kind: str, text: str) -> Tokenizer:
 
 def tokenizer_from_json(value: dict[str, Any]) -> Tokenizer:
     """The tokenizer that `to_json` described."""
-    if "model" in value:
+    if isinstance(value, dict) and "model" in value:
         return BPETokenizer(**formats.from_description(value))
     if value.get("kind") == "byte":
         return ByteTokenizer()
@@ -167,5 +167,5 @@ def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer stored in the file `path`."""
     try:
         return tokenizer_from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         raise CheckpointError(f"cannot read the tokenizer {path}: {error}") from error

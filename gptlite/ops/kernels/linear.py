@@ -38,10 +38,13 @@ def linear_forward(
     check_product(rows_out, rows_in, weight)
     require_shape(rows_out.shape[1:], bias)
     require_shape(out.shape, residual)
-    start = bias if residual is None else rows(residual)
-    if start is not None:
-        require_float32(start)
-        start = np.broadcast_to(start, rows_out.shape)
+    if residual is not None:
+        start: np.ndarray | None = rows(residual)
+    elif bias is not None:
+        require_float32(bias)
+        start = np.broadcast_to(bias, rows_out.shape)
+    else:
+        start = None
     product(rows_out, rows_in, weight, start=start)
     if bias is not None and residual is not None:
         rows_out += bias

@@ -80,7 +80,7 @@ def test_no_window_crosses_the_end_of_a_sentence() -> None:
     assert pairs == 0 and loss == 0 and (vectors == 1).all()
 
 
-FAST = SkipGram(size=16, epochs=20, subsample=0)
+FAST = SkipGram(size=16, epochs=30, subsample=0, learning_rate=0.05)
 
 
 @pytest.mark.parametrize(
@@ -96,6 +96,14 @@ def test_words_of_one_world_are_neighbours(
     learn: Callable[[list[list[str]]], WordVectors],
 ) -> None:
     vectors = learn(worlds())
+    names = [world.split() for world in WORLDS]
+    near = [vectors.similarity(a, b) for world in names for a in world for b in world]
+    far = [vectors.similarity(a, b) for a in names[0] for b in names[1] + names[2]]
+    assert np.mean(near) > np.mean(far) + 0.2
+
+
+def test_counting_finds_exactly_the_words_of_a_world() -> None:
+    vectors = count_word_vectors(worlds(), size=3)
     for world in WORLDS:
         names = world.split()
         for word in names:

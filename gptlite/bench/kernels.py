@@ -124,24 +124,27 @@ def _passes() -> list[Case]:
     ]  # fmt: skip
 
 
-def _memory() -> tuple[float, Callable[[], None]]:
-    """Bytes of a copy that no cache holds (read and written), and the copy."""
-    source = np.ones(2**25, np.float32)
-    target = np.empty_like(source)
-    return 2.0 * source.nbytes, lambda: np.copyto(target, source)
+def _memory() -> tuple[float, Callable[[], object]]:
+    """Bytes that scaling a large array in place reads and writes, and that pass.
+
+    In place, since a copy also reads the lines of its target before it writes them.
+    """
+    numbers = np.ones(2**25, np.float32)
+    return 2.0 * numbers.nbytes, lambda: np.negative(numbers, out=numbers)
 
 
 def bench_kernels(rounds: int = 5) -> dict[str, Any]:
     """One thread: GFLOP/s or GB/s of every kernel, and its share of the limit.
 
     The limit of a call (the *roofline*, Williams et al. 2009) is the longer of two
-    times: its FLOPs at the highest product speed seen, its bytes at a copy's. Bytes
-    are those of the arrays, each counted once; what a cache holds can be faster.
+    times: its FLOPs at the highest product speed seen, its bytes at the speed of a
+    pass over a large array. Bytes are those of the arrays, each counted once; what a
+    cache holds can be faster.
     """
     cases = [*_products(), *_attention(), *_passes()]
-    copied, copy = _memory()
+    moved, one_pass = _memory()
     with WorkerPool(1):
-        speed = copied / min(alternate([copy], rounds, burst=0.1)[0])
+        speed = moved / min(alternate([one_pass], rounds, burst=0.1)[0])
         times = [
             [min(t) for t in alternate(
                 [case.run, *([case.rival] if case.rival else [])], rounds, burst=0.03)]

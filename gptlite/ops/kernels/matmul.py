@@ -50,7 +50,7 @@ def multiply_panels(
 
     a, panels, start, out: addresses. Strides are in floats; a_strip leads to the next
     ROWS rows; start_col is 1, or 0 where COLS numbers serve for all columns.
-    panel_depth: the rows packed. One panel stays in the first cache for all M.
+    panel_depth: the rows packed. One panel stays in the nearest caches for all M.
     """
     for j in range(0, N, COLS):
         cols, panel = min(COLS, N - j), panels + 4 * j * panel_depth

@@ -1,4 +1,4 @@
-"""Muon: the products by BLAS, the elementwise parts in place."""
+"""Muon: the products by our own kernel, the elementwise parts in place."""
 
 from __future__ import annotations
 

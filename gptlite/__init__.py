@@ -16,6 +16,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Arena": "arena",
+    "BPETokenizer": "text.bpe",
     "Batch": "batch",
     "Block": "arena",
     "ByteTokenizer": "text.tokenizer",
@@ -29,16 +30,21 @@ _HOME = {
     "Optimizer": "training.optimizer",
     "Run": "training.run",
     "Sampling": "models.sampling",
+    "SkipGram": "text.skipgram",
     "TrainConfig": "config",
     "Trainer": "training.step",
+    "WordVectors": "text.word_vectors",
     "WorkerPool": "parallel.pool",
     "Workspace": "models.workspace",
     "generate": "models.generate",
     "gradient_check": "gradcheck",
+    "learn_word_vectors": "text.skipgram",
     "preset": "config",
     "pretrain": "training.pretrain",
     "read_text": "text.dataset",
     "stream": "models.generate",
+    "train_bpe": "text.learn",
+    "words_of": "text.skipgram",
 }
 _MODULES = {"kernels": "ops.kernels", "plots": "plots", "reference": "ops.reference"}
 

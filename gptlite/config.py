@@ -78,7 +78,7 @@ OPTIMIZERS = ("adamw", "muon")
 POOLS = ("threads", "sequential")
 PRODUCTS = ("numba", "blas")
 DTYPES = ("float32", "bfloat16")  # of the factors in products with weights
-TOKENIZERS = ("char", "byte")
+TOKENIZERS = ("char", "byte", "bpe")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +152,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     # small, with a vocabulary of subwords: a fifth of its products are with the output
     "bpe": {
         "n_layer": 4, "n_head": 4, "n_embd": 256, "context_length": 128,
-        "vocab_size": 4096, "batch_size": 32,
+        "vocab_size": 4096, "batch_size": 32, "tokenizer": "bpe",
     },
     # the shape of nanoGPT's Shakespeare model for one GPU
     "shake": {

@@ -108,3 +108,30 @@ def attention_map(
         ax.set_yticks(range(weights.shape[0]), shown[-weights.shape[0] :])
     ax.set(xlabel="key (looked at)", ylabel="query (looking)")
     return ax
+
+
+@styled()
+def gradient_sizes(
+    exponents: np.ndarray, counts: dict[str, np.ndarray], ax: Axes | None = None
+) -> Axes:
+    """How large gradients are: a line for each of `counts`, over powers of two.
+
+    exponents: (n + 1,), the ends of the classes; counts: (n,) each. Marked: where
+    float16 becomes coarse (below 2^-14), where it becomes 0, and where it ends.
+    """
+    ax = ax or new_axes(9, 5)
+    for (label, found), color in zip(counts.items(), (BLUE, ORANGE), strict=False):
+        share = found / max(1, found.sum())
+        ax.stairs(100 * share, exponents, label=label, color=color, linewidth=2.5)
+    ax.axvspan(exponents[0], -25, color=GREY, alpha=0.35)
+    ax.axvspan(-25, -14, color=GREY, alpha=0.15)
+    ax.axvspan(16, 24, color=GREY, alpha=0.35)
+    top = 1.12 * ax.get_ylim()[1]
+    ax.set_ylim(0, top)
+    for x, text in ((-26, "becomes 0"), (-14.5, "coarse")):
+        ax.text(x, 0.97 * top, text, ha="right", va="top", color="#444444")
+    ax.text(16.4, 0.97 * top, "infinity", va="top", color="#444444")
+    ax.set(xlabel="size, power of two", ylabel="% of the gradients",
+           xlim=(-45, 24), title="Gradients of activations in float16")  # fmt: skip
+    ax.legend(frameon=False, loc="center left")
+    return ax

@@ -1,4 +1,4 @@
-"""Tokenizers: text to integers and back. Characters and raw bytes, for now.
+"""Tokenizers: text to integers and back. Characters, raw bytes, or byte pairs.
 
 All share one small interface, so that whoever trains or generates need not know
 which one a run uses.
@@ -16,6 +16,7 @@ import numpy as np
 from gptlite.errors import CheckpointError, DataError
 from gptlite.text import formats
 from gptlite.text.bpe import BPETokenizer
+from gptlite.text.learn import train_bpe
 
 
 class Tokenizer(Protocol):
@@ -139,15 +140,18 @@ def _checked(ids: np.ndarray | list[int], vocab_size: int) -> list[int]:
     return ids.tolist()
 
 
-_BUILD: dict[str, Callable[[str], Tokenizer]] = {
-    "char": CharTokenizer.train,
-    "byte": lambda text: ByteTokenizer(),
+VOCABULARY = 4096  # tokens of a BPE, unless another number is asked for
+
+_BUILD: dict[str, Callable[[str, int], Tokenizer]] = {
+    "char": lambda text, size: CharTokenizer.train(text),
+    "byte": lambda text, size: ByteTokenizer(),
+    "bpe": lambda text, size: train_bpe([text], size),
 }
 
 
-def train_tokenizer(kind: str, text: str) -> Tokenizer:
-    """A tokenizer of this kind for this text."""
-    return _BUILD[kind](text)
+def train_tokenizer(kind: str, text: str, vocab_size: int | None = None) -> Tokenizer:
+    """A tokenizer of this kind for this text; vocab_size: of a BPE."""
+    return _BUILD[kind](text, vocab_size or VOCABULARY)
 
 
 def tokenizer_from_json(value: dict[str, Any]) -> Tokenizer:

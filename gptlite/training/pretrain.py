@@ -92,7 +92,7 @@ def pretrain(
     if resume:
         tokenizer = load_tokenizer(run.tokenizer_file)
     else:
-        tokenizer = train_tokenizer(config.tokenizer, content)
+        tokenizer = train_tokenizer(config.tokenizer, content, vocab_size)
     model = fit_vocabulary(model, tokenizer, vocab_size)
     dataset = Dataset.of(content, tokenizer, model.context_length)
     ops = {"numba": kernels, "blas": blas}[config.matmul]

@@ -20,7 +20,7 @@ from gptlite.text.tokenizer import (
     train_tokenizer,
 )
 
-KINDS = pytest.mark.parametrize("kind", ["char", "byte"])
+KINDS = pytest.mark.parametrize("kind", ["char", "byte", "bpe"])
 
 
 @KINDS
@@ -61,7 +61,7 @@ def test_an_unknown_character_is_named_with_its_place(text: str) -> None:
 
 
 @KINDS
-@pytest.mark.parametrize("ids", [[-1], [0, 256], [2**40]])
+@pytest.mark.parametrize("ids", [[-1], [0, 4096], [2**40]])
 def test_ids_outside_the_vocabulary_are_refused(kind: str, ids: list[int]) -> None:
     with pytest.raises(DataError, match="wanted token ids in 0"):
         train_tokenizer(kind, "abc").decode(ids)

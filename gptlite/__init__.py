@@ -30,7 +30,7 @@ _HOME = {
     "Optimizer": "training.optimizer",
     "Run": "training.run",
     "Sampling": "models.sampling",
-    "SkipGram": "text.skipgram",
+    "SkipGram": "config",
     "TrainConfig": "config",
     "Trainer": "training.step",
     "WordVectors": "text.word_vectors",

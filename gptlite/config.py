@@ -135,6 +135,35 @@ class TrainConfig:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class SkipGram:
+    """How word vectors are learned.
+
+    subsample: words more frequent than this share are skipped now and then. workers:
+    0 is one a core, sharing the vectors; 1 gives the same bits every time.
+    """
+
+    size: int = 100
+    window: int = 5
+    negatives: int = 5
+    epochs: int = 5
+    least: int = 5  # rarer words are left out
+    subsample: float = 1e-3
+    learning_rate: float = 0.025
+    final_learning_rate: float = 0.0001
+    noise_power: float = 0.75
+    workers: int = 0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_numbers(
+            self,
+            positive="size window epochs least learning_rate",
+            not_negative="negatives subsample final_learning_rate noise_power workers "
+            "seed",
+        )
+
+
 _BABY = {"n_layer": 4, "n_head": 4, "n_embd": 128, "context_length": 64}
 
 PRESETS: dict[str, dict[str, Any]] = {

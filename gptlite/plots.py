@@ -135,3 +135,15 @@ def gradient_sizes(
            xlim=(-45, 24), title="Gradients of activations in float16")  # fmt: skip
     ax.legend(frameon=False, loc="center left")
     return ax
+
+
+@styled()
+def word_map(places: np.ndarray, words: Sequence[str], ax: Axes | None = None) -> Axes:
+    """Words at their places (n, 2), such as those of `WordVectors.plane`."""
+    ax = ax or new_axes(9, 6.5)
+    ax.plot(*places.T, "o", color=BLUE)
+    for (x, y), word in zip(places, words, strict=True):
+        ax.annotate(word, (x, y), textcoords="offset points", xytext=(6, 5))
+    ax.margins(0.12)
+    ax.set(xlabel="first main direction", ylabel="second", title="Word vectors")
+    return ax

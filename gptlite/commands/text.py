@@ -40,7 +40,8 @@ def data_fetch(args: argparse.Namespace) -> dict[str, Any]:
     return folders
 
 
-def _read(path: str) -> str:
+def read_text(path: str) -> str:
+    """The UTF-8 text of a file, or of standard input (-)."""
     data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     try:
         return data.decode("utf-8")
@@ -54,7 +55,7 @@ def _read(path: str) -> str:
 def tokenizer_train(args: argparse.Namespace) -> dict[str, Any]:
     from gptlite.text.learn import train_bpe
 
-    texts = [_read(path) for path in args.texts]
+    texts = [read_text(path) for path in args.texts]
     trained = train_bpe(texts, args.vocab_size, args.pattern, args.special)
     out = Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -70,7 +71,7 @@ def tokenizer_train(args: argparse.Namespace) -> dict[str, Any]:
 def tokenizer_encode(args: argparse.Namespace) -> dict[str, Any]:
     from gptlite.text.vocabularies import tokenizer
 
-    chosen, text = tokenizer(args.tokenizer), _read("-")
+    chosen, text = tokenizer(args.tokenizer), read_text("-")
     if args.lines:
         for line in text.splitlines():
             print(json.dumps(chosen.encode(line).tolist()))
@@ -82,7 +83,7 @@ def tokenizer_encode(args: argparse.Namespace) -> dict[str, Any]:
 def tokenizer_decode(args: argparse.Namespace) -> dict[str, Any]:
     from gptlite.text.vocabularies import tokenizer
 
-    words = _read("-").replace("[", " ").replace("]", " ").replace(",", " ").split()
+    words = read_text("-").replace("[", " ").replace("]", " ").replace(",", " ").split()
     try:
         ids = [int(word) for word in words]
     except ValueError as error:
@@ -95,7 +96,7 @@ def tokenizer_decode(args: argparse.Namespace) -> dict[str, Any]:
 def tokenizer_compare(args: argparse.Namespace) -> dict[str, Any]:
     from gptlite.text.vocabularies import tokenizer
 
-    text = _read(args.text)
+    text = read_text(args.text)
     rows = []
     for name in args.tokenizers:
         chosen = tokenizer(name)

@@ -10,11 +10,11 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import numpy as np
 import regex
 
+from gptlite.config import SkipGram
 from gptlite.errors import DataError
 from gptlite.parallel.communicator import SharedMemory
 from gptlite.parallel.pool import WorkerPool, available_cores
@@ -23,27 +23,6 @@ from gptlite.text.word_vectors import WordVectors
 
 NOISE_SIZE = 2**20  # words in the table that negatives are drawn from
 LONGEST = 1000  # words of a sentence; a longer one is cut
-
-
-@dataclass(frozen=True, slots=True)
-class SkipGram:
-    """How word vectors are learned.
-
-    subsample: words more frequent than this share are skipped now and then. workers:
-    0 is one a core, sharing the vectors; 1 gives the same bits every time.
-    """
-
-    size: int = 100
-    window: int = 5
-    negatives: int = 5
-    epochs: int = 5
-    least: int = 5  # rarer words are left out
-    subsample: float = 1e-3
-    learning_rate: float = 0.025
-    final_learning_rate: float = 0.0001
-    noise_power: float = 0.75
-    workers: int = 0
-    seed: int = 0
 
 
 def words_of(text: str) -> list[list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gptlite.errors import DataError
+from gptlite.cli import main
+from gptlite.config import SkipGram
+from gptlite.errors import ConfigError, DataError
 from gptlite.text.kernels import skipgram as kernels
 from gptlite.text.skipgram import (
-    SkipGram,
     count_word_vectors,
     keep_probability,
     learn_word_vectors,
@@ -168,3 +170,27 @@ def test_what_is_wrong_is_said() -> None:
         WordVectors(["a"], np.eye(2))
     with pytest.raises(DataError, match="at least 2 words"):
         learn_word_vectors(words_of("only rare words here"))
+    for wrong in ({"window": 0}, {"size": -1}, {"seed": 0.5}):
+        with pytest.raises(ConfigError, match="wanted"):
+            SkipGram(**wrong)  # type: ignore[arg-type]
+
+
+def test_the_command_line_learns_and_answers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text, out = tmp_path / "text.txt", str(tmp_path / "v.txt")
+    text.write_text("\n".join(map(" ".join, worlds())), encoding="utf-8")
+    train = ["vectors", "train", str(text), "--out", out, "--size", "16", "--json"]
+    assert main([*train, "--epochs", "30", "--subsample", "0", "--workers", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["vocabulary"] == 13
+    assert main(["vectors", "similar", out, "cat", "-n", "4", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["nearest"]
+    assert {row["word"] for row in rows} == set(WORLDS[0].split()) - {"cat"}
+    assert main(["vectors", "analogy", out, "cat", "dog", "red", "--json"]) == 0
+    png = tmp_path / "v.png"
+    assert main(["vectors", "plot", out, *WORLDS[1].split(), "--out", str(png)]) == 0
+    assert png.read_bytes()[:4] == b"\x89PNG"
+    capsys.readouterr()
+    assert main(["vectors", "plot", out, "cat", "--out", str(png)]) == 1
+    assert main(["vectors", "similar", out, "unicorn"]) == 1
+    assert capsys.readouterr().err.count("\n") == 2

@@ -132,6 +132,7 @@ def command_demo(args: argparse.Namespace) -> dict[str, Any]:
 
 def command_bench(args: argparse.Namespace) -> dict[str, Any]:
     from gptlite.bench import kernels, operations, system, train
+    from gptlite.bench import text as texts
 
     name, peer = args.preset, args.against
     if peer and peer not in PEERS[args.what]:
@@ -144,6 +145,8 @@ def command_bench(args: argparse.Namespace) -> dict[str, Any]:
         "train": lambda: train.bench_train(name, peer, args.workers, args.dtype),
         "matmul": lambda: operations.bench_matmul(peer, args.dtype),
         "attention": lambda: operations.bench_attention(peer),
+        "bpe": lambda: texts.bench_bpe(peer),
+        "vectors": lambda: texts.bench_vectors(peer),
         "kernels": lambda: kernels.bench_kernels(),
         "layernorm": lambda: operations.bench_layernorm(peer),
         "generate": lambda: system.bench_generate(name),

@@ -8,5 +8,6 @@ TRAIN = (*WHOLE, "torch-float32", "torch-compile-float32")
 PEERS: dict[str, tuple[str, ...]] = {
     "train": TRAIN, "first-step": WHOLE, "memory": WHOLE,
     "matmul": ("torch",), "attention": ("torch",), "layernorm": ("torch",),
+    "bpe": ("peers",), "vectors": ("peers",),
     "kernels": (), "generate": (), "scaling": (), "import": (),
 }  # fmt: skip

@@ -86,7 +86,8 @@ def pair_loss_and_gradients(
 
 
 def learn_word_vectors(
-    sentences: Iterable[list[str]], config: SkipGram = SkipGram()
+    sentences: Iterable[list[str]],
+    config: SkipGram = SkipGram(),  # noqa: B008 - frozen
 ) -> WordVectors:
     """Vectors of the words of `sentences` (gone through twice: to count, to learn).
 

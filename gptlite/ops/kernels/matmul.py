@@ -32,6 +32,7 @@ from gptlite.ops.kernels.weights import Packed, Weight
 # Columns of the result below which packing A does not pay; with AVX-512 it never does.
 IN_PLACE = 2**62 if LANES == 16 else 256
 HEIGHT = 16 * ROWS  # rows of A packed at a time
+FEW_ROWS = 4  # below, b is read about once: copying it would take longer than BLAS
 NOTHING = np.zeros((0, 0), np.float32)
 ZEROS = np.zeros(COLS, np.float32)
 NO_FLOATS = np.zeros(0, np.float32)
@@ -169,6 +170,12 @@ def product(
         packed, matrix, bfloat16 = b.panels, b.array, b.bfloat16
     if matrix.shape[0] == 0:  # a sum over nothing
         out[...] = 0 if start is None else start
+        return
+    if len(a) < FEW_ROWS and not packed.size and not bfloat16:
+        if start is None:
+            np.matmul(a, matrix, out=out)
+        else:
+            np.add(a @ matrix, start, out=out)
         return
     _multiply(
         out, a, matrix, packed,

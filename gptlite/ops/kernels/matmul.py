@@ -165,13 +165,14 @@ def product(
     a: (M, K), b: (K, N), any strides. bfloat16: round a and b; with a packed b, its
     own dtype decides.
     """
-    packed, matrix = NO_FLOATS, b
     if isinstance(b, Packed):
         packed, matrix, bfloat16 = b.panels, b.array, b.bfloat16
+    else:
+        packed, matrix = NO_FLOATS, b
     if matrix.shape[0] == 0:  # a sum over nothing
         out[...] = 0 if start is None else start
         return
-    if len(a) < FEW_ROWS and not packed.size and not bfloat16:
+    if len(a) < FEW_ROWS and not isinstance(b, Packed) and not bfloat16:
         if start is None:
             np.matmul(a, matrix, out=out)
         else:

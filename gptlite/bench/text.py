@@ -46,9 +46,9 @@ def corpus() -> str:
     return "\n".join(parts)
 
 
-def _peers() -> tuple[Any, Any, Any]:
+def _peers() -> tuple[Any, Any]:
     try:
-        import gensim
+        import gensim  # noqa: F401
         import tiktoken
         import tokenizers
     except ImportError as error:
@@ -56,7 +56,7 @@ def _peers() -> tuple[Any, Any, Any]:
             f"wanted tokenizers, tiktoken and gensim to compare with ({error}); "
             "pip install 'gptlite[bench]'"
         ) from error
-    return tokenizers, tiktoken, gensim
+    return tokenizers, tiktoken
 
 
 def _row(what: str, sides: list[Callable[[], Any]], peers: list[str], rounds: int,
@@ -80,7 +80,7 @@ def bench_bpe(against: str | None = None, rounds: int = 3) -> dict[str, Any]:
     train: list[Callable[[], Any]] = [lambda: train_bpe([learned], VOCABULARY)]
     encode: list[Callable[[], Any]] = [lambda: gpt2.encode(encoded)]
     if against:
-        tokenizers, tiktoken, _ = _peers()
+        tokenizers, tiktoken = _peers()
         lines = learned.splitlines(keepends=True)
         train.append(lambda: _their_training(tokenizers, lines))
         encode += _their_encoders(gpt2, tokenizers, tiktoken, encoded)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from gptlite import files
 from gptlite.commands import Commands
 from gptlite.errors import DataError
 
@@ -41,14 +42,18 @@ def data_fetch(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def read_text(path: str) -> str:
-    """The UTF-8 text of a file, or of standard input (-)."""
-    data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    """The UTF-8 text of a file or folder, or of standard input (-)."""
+    if path != "-":
+        from gptlite.text.dataset import read_text
+
+        return read_text(path)
+    data = sys.stdin.buffer.read()
     try:
         return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise DataError(
             f"wanted UTF-8 text, got the byte {data[error.start]:#04x} at offset "
-            f"{error.start:,} of {'standard input' if path == '-' else path}"
+            f"{error.start:,} of standard input"
         ) from error
 
 
@@ -57,13 +62,11 @@ def tokenizer_train(args: argparse.Namespace) -> dict[str, Any]:
 
     texts = [read_text(path) for path in args.texts]
     trained = train_bpe(texts, args.vocab_size, args.pattern, args.special)
-    out = Path(args.out)
-    out.parent.mkdir(parents=True, exist_ok=True)
     described = json.dumps(trained.to_json(), ensure_ascii=False)
-    out.write_text(described, encoding="utf-8")
+    files.write_text(Path(args.out), described)
     n_bytes = sum(len(text.encode()) for text in texts)
     n_tokens = sum(trained.encode(text).size for text in texts)
-    return {"out": str(out), "vocab_size": trained.vocab_size, "bytes": n_bytes,
+    return {"out": args.out, "vocab_size": trained.vocab_size, "bytes": n_bytes,
             "tokens": n_tokens,
             "bytes_per_token": round(n_bytes / max(1, n_tokens), 3)}  # fmt: skip
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import time
-from pathlib import Path
 from typing import Any
 
 from gptlite.commands import Commands
@@ -22,7 +21,6 @@ def vectors_train(args: argparse.Namespace) -> dict[str, Any]:
     words, start = sum(map(len, sentences)), time.perf_counter()
     vectors = learn_word_vectors(sentences, SkipGram(**chosen))
     seconds = time.perf_counter() - start
-    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     vectors.save(args.out, args.binary)
     return {"out": args.out, "words": words, "vocabulary": len(vectors.words),
             "size": args.size, "seconds": round(seconds, 2),

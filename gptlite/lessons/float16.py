@@ -22,8 +22,6 @@ from gptlite.ops import kernels
 from gptlite.parallel.pool import WorkerPool
 from gptlite.training.step import Trainer
 
-LARGEST = float(np.finfo(np.float16).max)  # 65,504
-SMALLEST = 2.0**-24  # 6e-8, and half of it is rounded to 0
 EXPONENTS = np.arange(-60, 21)  # of two: the classes of the histogram
 
 

@@ -6,9 +6,7 @@ is killed in between leaves the earlier checkpoint as it was.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,52 +15,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from gptlite import files
 from gptlite.arena import Arena
 from gptlite.config import GPTConfig
 from gptlite.errors import CheckpointError, ConfigError
 from gptlite.models.gpt import GPT
 
 READABLE = ("F32", "F64", "F16")
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _remove(file: Path) -> None:
-    with contextlib.suppress(OSError):
-        file.unlink(missing_ok=True)
-
-
-def _replace(temporary: Path, path: Path) -> None:
-    _flush(temporary)
-    os.replace(temporary, path)
-    if os.name == "posix":  # the rename itself is data of the folder
-        _flush(path.parent)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a small file, atomically."""
-    write_bytes(path, text.encode("utf-8"))
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a small file, atomically."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        _replace(temporary, path)
-    except OSError as error:
-        _remove(temporary)
-        raise CheckpointError(
-            f"cannot write {path}: {error.strerror}; choose another --out "
-            "or free some space"
-        ) from error
 
 
 def save(
@@ -79,9 +38,9 @@ def save(
         mode = temporary.stat().st_mode  # as the umask says; safetensors': 0600
         save_file(dict(tensors), temporary, texts)
         temporary.chmod(mode)
-        _replace(temporary, path)
+        files.replace(temporary, path)
     except (OSError, SafetensorError) as error:
-        _remove(temporary)
+        files.remove(temporary)
         raise CheckpointError(
             f"cannot write the checkpoint {path}: {error}; choose another --out or "
             "free some space (earlier checkpoints are untouched)"

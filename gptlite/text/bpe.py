@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -104,6 +105,7 @@ class BPETokenizer:
         self._state = np.zeros(6, np.int64)
         self._state[2:5] = count, used, count
         self._make_room(ROOM)
+        self._one_at_a_time = threading.Lock()
 
     def _make_room(self, n: int) -> None:
         self._scratch = (*np.empty((4, n), np.int32), np.empty(3 * n, np.int64))
@@ -125,8 +127,12 @@ class BPETokenizer:
 
     def encode_bytes(self, data: bytes) -> np.ndarray:
         """Ids of UTF-8, or of any bytes: what is no character stands for itself."""
-        numbers = np.frombuffer(data, np.uint8)
-        out, state = np.empty(len(data), np.int32), self._state
+        numbers, out = np.frombuffer(data, np.uint8), np.empty(len(data), np.int32)
+        with self._one_at_a_time:  # threads share the memory of pieces
+            return out[: self._encode(out, numbers)].astype(np.int64)
+
+    def _encode(self, out: np.ndarray, numbers: np.ndarray) -> int:
+        state = self._state
         state[: _encode.WRITTEN + 1] = 0
         while True:
             _encode.encode(
@@ -135,8 +141,8 @@ class BPETokenizer:
                 self._places, self._hashes, self._spans, self._id_spans,
                 self._text, self._text_ids, state, *self._scratch,
             )  # fmt: skip
-            if state[_encode.POSITION] == len(data):
-                return out[: state[_encode.WRITTEN]].astype(np.int64)
+            if state[_encode.POSITION] == numbers.size:
+                return int(state[_encode.WRITTEN])
             self._make_room(int(state[_encode.NEEDED]))
 
     def decode_bytes(self, ids: np.ndarray | list[int]) -> bytes:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
+from gptlite import files
 from gptlite.errors import DataError
 
 LARGEST = 2**31  # numbers in a file of vectors; one that claims more is damaged
@@ -81,22 +82,14 @@ class WordVectors:
 
     def save(self, path: str | Path, binary: bool = False) -> None:
         """Write word2vec's format, as text or binary; the file is whole or absent."""
-        path = Path(path)
-        temporary = path.with_name(path.name + ".part")
         V, D = self.vectors.shape
-        with open(temporary, "wb") as file:
-            file.write(f"{V} {D}\n".encode())
-            for word, row in zip(self.words, self.vectors, strict=True):
-                name = word.replace(" ", "_").replace("\n", "_")
-                if binary:
-                    numbers = row.astype("<f4").tobytes()
-                    file.write(name.encode() + b" " + numbers + b"\n")
-                else:
-                    texts = " ".join(f"{x:.6g}" for x in row.tolist())
-                    file.write(f"{name} {texts}\n".encode())
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        lines = [f"{V} {D}".encode()]
+        for word, row in zip(self.words, self.vectors, strict=True):
+            numbers = row.astype("<f4").tobytes()
+            if not binary:
+                numbers = " ".join(f"{x:.6g}" for x in row.tolist()).encode()
+            lines.append(re.sub(r"[ \n]", "_", word).encode() + b" " + numbers)
+        files.write_bytes(Path(path), b"\n".join(lines) + b"\n")
 
     @classmethod
     def load(cls, path: str | Path, binary: bool = False) -> WordVectors:

@@ -7,7 +7,7 @@ import html
 import io
 
 from gptlite import plots
-from gptlite.models.checkpoint import write_bytes, write_text
+from gptlite.files import write_bytes, write_text
 from gptlite.training.loop import Summary
 from gptlite.training.run import Run
 

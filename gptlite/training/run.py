@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from gptlite import files
 from gptlite.config import GPTConfig, TrainConfig, configs_from
 from gptlite.errors import CheckpointError, ConfigError
 from gptlite.models import checkpoint
@@ -76,7 +77,7 @@ class Run:
         self, text: str, model: GPTConfig, training: TrainConfig, tokenizer: Tokenizer
     ) -> None:
         """Write tokenizer.json and then config.json: from now on it is a run."""
-        checkpoint.write_text(self.tokenizer_file, json.dumps(tokenizer.to_json()))
+        files.write_text(self.tokenizer_file, json.dumps(tokenizer.to_json()))
         self.write_config(text, model, training)
 
     def write_config(self, text: str, model: GPTConfig, training: TrainConfig) -> None:
@@ -85,7 +86,7 @@ class Run:
             "model": dataclasses.asdict(model),
             "training": dataclasses.asdict(training),
         }
-        checkpoint.write_text(self.config_file, json.dumps(described, indent=2))
+        files.write_text(self.config_file, json.dumps(described, indent=2))
 
     def read_config(self) -> tuple[str, GPTConfig, TrainConfig]:
         """(path of the text, model, training) as they were written."""
@@ -183,7 +184,7 @@ class Run:
         """Drop the rows after `step`: the resumed run writes them again."""
         rows = [row for row in self.metrics() if row["step"] <= step]
         text = "".join(json.dumps(row) + "\n" for row in rows)
-        checkpoint.write_text(self.metrics_file, text)
+        files.write_text(self.metrics_file, text)
 
     def keep_samples_until(self, step: int) -> None:
         """Drop the samples after `step` too."""
@@ -192,5 +193,5 @@ class Run:
         text = self.samples_file.read_text(encoding="utf-8", errors="replace")
         for heading in re.finditer(r"^── step (\d+) ──$", text, re.MULTILINE):
             if int(heading.group(1)) > step:
-                checkpoint.write_text(self.samples_file, text[: heading.start()])
+                files.write_text(self.samples_file, text[: heading.start()])
                 return

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from gptlite import files
 from gptlite.errors import CheckpointError
 from gptlite.models import checkpoint
 from gptlite.models.gpt import GPT
@@ -212,7 +213,7 @@ def test_a_damaged_configuration_is_refused(tmp_path: Path, content: str) -> Non
 def test_a_small_file_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "new" / "config.json"
     for text in ("a" * 1000, "é"):
-        checkpoint.write_text(path, json.dumps(text))
+        files.write_text(path, json.dumps(text))
         assert json.loads(path.read_text(encoding="utf-8")) == text
     assert [p.name for p in path.parent.iterdir()] == ["config.json"]
 

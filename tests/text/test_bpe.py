@@ -6,6 +6,7 @@ import base64
 import collections
 import itertools
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -217,3 +218,13 @@ def test_what_is_wrong_is_said() -> None:
     described["model"]["merges"][3] = ["Ġ", "zzz"]
     with pytest.raises(DataError, match="merge 3"):
         formats.from_description(described)
+
+
+def test_threads_may_share_a_tokenizer() -> None:
+    rng = np.random.default_rng(0)
+    texts = ["".join(rng.choice(list("thecasmno "), 3000)) for _ in range(8)]
+    wanted = [TRAINED.encode(text).tolist() for text in texts]
+    fresh = BPETokenizer(TRAINED.tokens, TRAINED.merges)  # nothing remembered yet
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda text: fresh.encode(text).tolist(), texts * 4))
+    assert found == wanted * 4

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gptlite import files
 from gptlite.batch import Batch
 from gptlite.config import TrainConfig
 from gptlite.errors import CheckpointError
@@ -275,10 +276,10 @@ def test_a_small_file_that_cannot_be_written_leaves_no_half_behind(
         raise OSError(28, "No space left on device")
 
     path = tmp_path / "config.json"
-    checkpoint.write_text(path, "the old one")
-    monkeypatch.setattr(checkpoint, "_flush", full)
+    files.write_text(path, "the old one")
+    monkeypatch.setattr(files, "flush", full)
     with pytest.raises(CheckpointError, match="No space left on device"):
-        checkpoint.write_text(path, "the new one")
+        files.write_text(path, "the new one")
     assert path.read_text(encoding="utf-8") == "the old one"
     assert [p.name for p in tmp_path.iterdir()] == ["config.json"]
 

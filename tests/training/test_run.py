@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gptlite import files
 from gptlite.config import GPTConfig, TrainConfig, preset
 from gptlite.errors import CheckpointError, GptliteError, TrainingError
 from gptlite.models import checkpoint
@@ -385,7 +386,7 @@ def test_killed_fifty_times_a_run_can_be_resumed(tmp_path: Path, text: str) -> N
     kill_again_and_again(tmp_path / "run", text, 50)
 
 
-@pytest.mark.parametrize("victim", ["save_file", "_flush", "replace"])
+@pytest.mark.parametrize("victim", ["save_file", "flush", "replace"])
 def test_a_checkpoint_that_is_cut_off_anywhere_leaves_the_earlier_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, victim: str
 ) -> None:
@@ -397,7 +398,7 @@ def test_a_checkpoint_that_is_cut_off_anywhere_leaves_the_earlier_one(
             Path(arguments[1]).write_bytes(b"half")
         raise Stop
 
-    target = checkpoint.os if victim == "replace" else checkpoint
+    target = checkpoint if victim == "save_file" else files
     with monkeypatch.context() as patch:
         patch.setattr(target, victim, die)
         with pytest.raises(Stop):

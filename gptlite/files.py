@@ -1,0 +1,55 @@
+"""Files that are either whole or not there.
+
+A file is written under another name, flushed to the disk and then renamed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+from gptlite.errors import CheckpointError
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(file: Path) -> None:
+    """Remove a file, if it is there and can be removed."""
+    with contextlib.suppress(OSError):
+        file.unlink(missing_ok=True)
+
+
+def replace(temporary: Path, path: Path) -> None:
+    """Give a finished file its name, in the place of an earlier one."""
+    flush(temporary)
+    os.replace(temporary, path)
+    if os.name == "posix":  # the rename itself is data of the folder
+        flush(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a small file, atomically."""
+    write_bytes(path, text.encode("utf-8"))
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a small file, atomically."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(content)
+        replace(temporary, path)
+    except OSError as error:
+        remove(temporary)
+        raise CheckpointError(
+            f"cannot write {path}: {error.strerror}; choose another --out "
+            "or free some space"
+        ) from error

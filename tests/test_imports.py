@@ -16,7 +16,7 @@ from tests.helpers import PACKAGE, run_python
 STOREYS = [
     {"errors", "config", "arena", "batch", "clock", "files"},
     {"ops", "gradcheck", "plots"},
-    {"parallel"},
+    {"parallel", "data"},
     {"text"},
     {"models"},
     {"training"},

@@ -8,12 +8,12 @@ from typing import Any
 
 from gptlite.bench.timing import alternate, device, median, ratio
 from gptlite.config import SkipGram
+from gptlite.data.fetch import data_folder, is_fetched
+from gptlite.data.sources import source
 from gptlite.errors import ConfigError, DataError
 from gptlite.text.bpe import BPETokenizer
-from gptlite.text.fetch import data_folder, is_fetched
 from gptlite.text.learn import train_bpe
 from gptlite.text.skipgram import learn_word_vectors, words_of
-from gptlite.text.sources import source
 from gptlite.text.vocabularies import tokenizer
 
 TRAINED_ON, ENCODED = 20_000_000, 5_000_000  # characters

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from gptlite.commands import Commands
-from gptlite.commands.text import read_text
+from gptlite.commands.tokenizer import read_text
 from gptlite.config import SkipGram
 from gptlite.errors import ConfigError
 

@@ -48,7 +48,7 @@ def read_text(path: str | Path) -> str:
 
 def sample_text() -> str:
     """The plays that ship in the package; source and licence lie beside them."""
-    folder = resources.files("gptlite.text") / "sample"
+    folder = resources.files("gptlite.data") / "sample"
     plays = sorted(
         p.name for p in folder.iterdir() if p.name.startswith("shakespeare-")
     )

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gptlite.data.fetch import data_folder, is_fetched
+from gptlite.data.sources import source
 from gptlite.errors import DataError
 from gptlite.text import formats
 from gptlite.text.bpe import BPETokenizer
-from gptlite.text.fetch import data_folder, is_fetched
-from gptlite.text.sources import source
 from gptlite.text.tokenizer import Tokenizer, load_tokenizer
 
 END = "<|endoftext|>"

@@ -8,9 +8,9 @@ import unicodedata
 
 import pytest
 
+from gptlite.data.fetch import is_fetched
+from gptlite.data.sources import source
 from gptlite.text.bpe import BPETokenizer
-from gptlite.text.fetch import is_fetched
-from gptlite.text.sources import source
 from gptlite.text.vocabularies import KNOWN, tokenizer
 
 SOURCES = ("gpt2-vocabulary", "gpt-vocabularies")

@@ -1,4 +1,4 @@
-"""`gptlite data …` and `gptlite tokenizer …`."""
+"""`gptlite tokenizer …`: learn a vocabulary, encode, decode, compare."""
 
 from __future__ import annotations
 
@@ -11,34 +11,6 @@ from typing import Any
 from gptlite import files
 from gptlite.commands import Commands
 from gptlite.errors import DataError
-
-
-def data_list(args: argparse.Namespace) -> dict[str, Any]:
-    from gptlite.text.fetch import data_folder, is_fetched
-    from gptlite.text.sources import SOURCES
-
-    rows = [
-        {"name": s.name, "kind": s.kind, "MB": s.megabytes, "licence": s.licence,
-         "fetched": "yes" if is_fetched(s) else "no", "use": s.use}
-        for s in SOURCES
-    ]  # fmt: skip
-    return {"folder": str(data_folder(SOURCES[0]).parent), "sources": rows}
-
-
-def data_fetch(args: argparse.Namespace) -> dict[str, Any]:
-    from tqdm import tqdm
-
-    from gptlite.text.fetch import fetch
-    from gptlite.text.sources import source
-
-    wanted = [source(name) for name in args.names]  # an unknown name: before any fetch
-    folders = {}
-    hidden = not sys.stderr.isatty()
-    with tqdm(wanted, unit="source", disable=hidden, dynamic_ncols=True) as bar:
-        for found in bar:
-            bar.set_description(f"{found.name} ({found.megabytes:g} MB)")
-            folders[found.name] = str(fetch(found))
-    return folders
 
 
 def read_text(path: str) -> str:
@@ -114,11 +86,6 @@ def tokenizer_compare(args: argparse.Namespace) -> dict[str, Any]:
 
 def add(commands: Commands) -> None:
     """Enter these commands."""
-    data = commands.group("data", "texts: which there are, and how they come here")
-    data.add("list", data_list, "the catalogue: kind, size, licence, use")
-    fetch = data.add("fetch", data_fetch, "bring sources here, checked, with licence")
-    fetch.add_argument("names", nargs="+", metavar="NAME")
-
     group = commands.group("tokenizer", "learn a vocabulary, encode, decode, compare")
     train = group.add("train", tokenizer_train, "learn a byte-level BPE from texts")
     train.add_argument("texts", nargs="+", metavar="FILE", help="- is standard input")

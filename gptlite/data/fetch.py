@@ -19,9 +19,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from gptlite.data.sources import Source
 from gptlite.errors import DataError
 from gptlite.ops.kernels.jit import user_cache_folder
-from gptlite.text.sources import Source
 
 LARGEST_FILE = 2**30  # bytes; an archive that claims more is not unpacked
 DONE = "SOURCE.json"  # written last: where it is missing, the folder is no use

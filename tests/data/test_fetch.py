@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from gptlite.cli import main
+from gptlite.data import fetch as fetching
+from gptlite.data.fetch import data_folder, fetch, is_fetched
+from gptlite.data.sources import SOURCES, Source, source
 from gptlite.errors import DataError
-from gptlite.text import fetch as fetching
-from gptlite.text.fetch import data_folder, fetch, is_fetched
-from gptlite.text.sources import SOURCES, Source, source
 
 FILES = {"pack/data/a.txt": b"text", "pack/code.py": b"code", "pack/LICENSE": b"MIT"}
 

@@ -1,0 +1,1 @@
+"""Where texts come from: the catalogue, and how its sources are fetched."""

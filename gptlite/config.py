@@ -79,13 +79,14 @@ POOLS = ("threads", "sequential")
 PRODUCTS = ("numba", "blas")
 DTYPES = ("float32", "bfloat16")  # of the factors in products with weights
 TOKENIZERS = ("char", "byte", "bpe")
+BAD_LINES = ("stop", "skip")
 
 
 @dataclass(frozen=True, slots=True)
 class TrainConfig:
     """How a model is trained. Batches are counted in sequences, times in seconds."""
 
-    tokenizer: str = "char"
+    tokenizer: str = "char"  # made for the text: char, byte, bpe; or tokenizer.json
     steps: int = 2000
     seconds: float = 0.0  # > 0: stop after this wall time, the schedule follows it
     batch_size: int = 12
@@ -127,12 +128,17 @@ class TrainConfig:
             ("pool", POOLS),
             ("matmul", PRODUCTS),
             ("dtype", DTYPES),
-            ("tokenizer", TOKENIZERS),
         ):
             value = getattr(self, name)
             _require(
                 value in known, f"{name} in {known}", repr(value), "pick one of these"
             )
+        _require(
+            self.tokenizer in TOKENIZERS or str(self.tokenizer).endswith(".json"),
+            f"tokenizer in {TOKENIZERS}, or the path of a tokenizer.json",
+            repr(self.tokenizer),
+            "`gptlite tokenizer train` makes such a file",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,6 +168,32 @@ class SkipGram:
             not_negative="negatives subsample final_learning_rate noise_power workers "
             "seed",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class CorpusConfig:
+    """How a corpus is built from documents.
+
+    validation: share of the documents that is set aside. similarity: a document that
+    resembles an earlier one at least so much (Jaccard index of its runs of five words)
+    is left out. languages: codes such as "en,fr"; empty: all. bad_lines: "stop" at a
+    broken line of JSON, or "skip" it.
+    """
+
+    vocab_size: int = 8192
+    validation: float = 0.05
+    similarity: float = 0.8
+    languages: str = ""
+    bad_lines: str = "stop"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        _check_numbers(self, positive="vocab_size", not_negative="seed")
+        for name in ("validation", "similarity"):
+            value = getattr(self, name)
+            _require(0 < value < 1, f"0 < {name} < 1", f"{value}", "it is a share")
+        _require(self.bad_lines in BAD_LINES, f"bad_lines in {BAD_LINES}",
+                 repr(self.bad_lines), "pick one of these")  # fmt: skip
 
 
 _BABY = {"n_layer": 4, "n_head": 4, "n_embd": 128, "context_length": 64}

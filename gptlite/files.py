@@ -6,6 +6,7 @@ A file is written under another name, flushed to the disk and then renamed.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from pathlib import Path
 
@@ -33,6 +34,22 @@ def replace(temporary: Path, path: Path) -> None:
     os.replace(temporary, path)
     if os.name == "posix":  # the rename itself is data of the folder
         flush(path.parent)
+
+
+def set_aside(path: Path) -> Path:
+    """Rename a file or folder, so that a new one loses nothing; the new name.
+
+    It is PATH.1, or the first such number that is free.
+    """
+    names = (path.with_name(f"{path.name}.{n}") for n in itertools.count(1))
+    free = next(name for name in names if not name.exists())
+    try:
+        return path.rename(free)
+    except OSError as error:
+        raise CheckpointError(
+            f"cannot rename {path}, which holds earlier work, to {free}: "
+            f"{error.strerror}; choose another --out"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

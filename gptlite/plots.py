@@ -147,3 +147,53 @@ def word_map(places: np.ndarray, words: Sequence[str], ax: Axes | None = None) -
     ax.margins(0.12)
     ax.set(xlabel="first main direction", ylabel="second", title="Word vectors")
     return ax
+
+
+@styled()
+def mean_curves(
+    steps: np.ndarray, curves: dict[str, np.ndarray], ax: Axes | None = None
+) -> Axes:
+    """Losses (seeds, n) at `steps` (n,): their mean, and from least to most as a band.
+
+    At most three curves, the first is the one to compare with. The last mean is named.
+    """
+    ax = ax or new_axes(9, 5.5)
+    looks = ((GREY, "--"), (BLUE, "-"), (ORANGE, "-"))[: len(curves)]
+    for (label, losses), (color, dash) in zip(curves.items(), looks, strict=True):
+        mean = losses.mean(axis=0)
+        ax.fill_between(
+            steps, losses.min(axis=0), losses.max(axis=0), color=color, alpha=0.25,
+            linewidth=0,
+        )  # fmt: skip
+        ax.plot(steps, mean, dash, color=color, label=f"{label}: {mean[-1]:.3f}")
+    ax.set(xlabel="step", ylabel="validation loss (nats a token)")
+    ax.legend(frameon=False)
+    return ax
+
+
+@styled()
+def corpus_picture(rows: Sequence[dict[str, Any]], ax: Axes | None = None) -> Axes:
+    """What became of each source's documents, in percent, from `report.table`."""
+    rows = rows[::-1]  # the first one on top
+    ax = ax or new_axes(11, 1.8 + 0.9 * len(rows))
+    looks = {
+        "kept": BLUE, "exact repeats": ORANGE, "near repeats": "#E69F00",
+        "other language": "#009E73", "empty": GREY, "broken lines": "#444444",
+    }  # fmt: skip
+    start = np.zeros(len(rows))
+    for name in [name for name in looks if name in rows[0]]:
+        documents = np.array([max(1, row["documents"]) for row in rows])
+        share = 100 * np.array([row[name] for row in rows]) / documents
+        ax.barh(range(len(rows)), share, left=start, color=looks[name], label=name)
+        start += share
+    labels = [f"{r['source']}\n{r['documents']:,} documents" for r in rows]
+    ax.set_yticks(range(len(rows)), labels)
+    for i, row in enumerate(rows):
+        millions = (
+            f"{row['tokens'] / 1e6:.2f} M tokens, {row['tokens a word']:g} a word"
+        )
+        ax.text(1, i, millions, va="center", color="white")
+    ax.set(xlabel="% of the documents", xlim=(0, 100))
+    ax.grid(False, axis="y")
+    ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    return ax

@@ -18,6 +18,7 @@ STOREYS = [
     {"ops", "gradcheck", "plots"},
     {"parallel", "data"},
     {"text"},
+    {"corpus"},
     {"models"},
     {"training"},
     {"bench", "demo", "lessons"},

@@ -93,3 +93,16 @@ def test_without_a_screen_no_window_is_kept_in_memory() -> None:
     for _ in range(3):
         plots.learning_curve(METRICS)
     assert pyplot.get_fignums() == before
+
+
+def test_mean_curves_show_the_mean_and_the_whole_spread() -> None:
+    steps = np.array([50, 100])
+    losses = np.array([[5.0, 4.0], [6.0, 4.5], [7.0, 4.25]])  # three seeds
+    ax = plots.mean_curves(steps, {"one": losses, "other": losses - 1})
+    assert [line.get_ydata().tolist() for line in ax.lines] == [[6, 4.25], [5, 3.25]]
+    assert all(line.get_xdata().tolist() == [50, 100] for line in ax.lines)
+    band = ax.collections[0].get_paths()[0].vertices
+    assert (band[:, 1].min(), band[:, 1].max()) == (4.0, 7.0)
+    legend = ax.get_legend()
+    assert legend
+    assert [t.get_text() for t in legend.get_texts()] == ["one: 4.250", "other: 3.250"]

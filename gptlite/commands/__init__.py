@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -27,3 +28,19 @@ class Commands:
     def group(self, name: str, text: str) -> Commands:
         """A command that has commands of its own."""
         return Commands(self._parsers.add_parser(name, help=text, description=text))
+
+
+def add_defaults(parser: argparse.ArgumentParser, kind: type) -> None:
+    """A flag for every field of a dataclass, with the field's default."""
+    for field in dataclasses.fields(kind):
+        to_type = {"int": int, "float": float, "str": str}[str(field.type)]
+        parser.add_argument(
+            "--" + field.name.replace("_", "-"), type=to_type, default=field.default,
+            metavar={int: "N", float: "X", str: "NAME"}[to_type],
+            help=f"default: {field.default!s}" if field.default != "" else None,
+        )  # fmt: skip
+
+
+def given(args: argparse.Namespace, kind: type) -> Any:
+    """The dataclass that the flags of `add_defaults` describe."""
+    return kind(**{f.name: getattr(args, f.name) for f in dataclasses.fields(kind)})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from gptlite.batch import Batch
+from gptlite.data.sample import sample_file, sample_files
 from gptlite.errors import DataError
 from gptlite.text.tokenizer import Tokenizer
 
@@ -48,24 +49,41 @@ def read_text(path: str | Path) -> str:
 
 def sample_text() -> str:
     """The plays that ship in the package; source and licence lie beside them."""
-    folder = resources.files("gptlite.data") / "sample"
-    plays = sorted(
-        p.name for p in folder.iterdir() if p.name.startswith("shakespeare-")
-    )
-    return "\n\n".join((folder / name).read_text(encoding="utf-8") for name in plays)
+    return "\n\n".join(map(sample_file, sample_files("shakespeare")))
+
+
+class Tokens(Protocol):
+    """A long row of tokens: an array, or shards on disk that are read like one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, at: Any, /) -> np.ndarray: ...
+
+
+def check_length(train: int, validation: int, context_length: int) -> None:
+    """Whether there are tokens enough for a window of `context_length`."""
+    shortest = context_length + 1
+    if train < shortest or validation < 2:
+        raise DataError(
+            f"wanted at least {shortest} training and 2 validation tokens for a "
+            f"context of {context_length}, got {train} and {validation}; "
+            "give more text or lower --context-length"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Tokens for training and for validation, both (n,) int64.
+    """Tokens for training and for validation, both (n,) int64 when indexed.
 
     bytes_per_token: of the validation text in UTF-8, to turn nats a token into bits
-    a byte, which compare across tokenizers.
+    a byte, which compare across tokenizers. mixture: (start, end, share) of the parts
+    of `train` that batches are drawn from; empty: all of it alike.
     """
 
-    train: np.ndarray
-    validation: np.ndarray
+    train: Tokens
+    validation: Tokens
     bytes_per_token: float
+    mixture: tuple[tuple[int, int, float], ...] = ()
 
     @classmethod
     def of(cls, text: str, tokenizer: Tokenizer, context_length: int) -> Dataset:
@@ -73,13 +91,7 @@ class Dataset:
         ids = tokenizer.encode(text)
         cut = int(len(ids) * (1 - VALIDATION_SHARE))
         train, validation = ids[:cut], ids[cut:]
-        shortest = context_length + 1
-        if len(train) < shortest or len(validation) < 2:
-            raise DataError(
-                f"wanted at least {shortest} training and 2 validation tokens for a "
-                f"context of {context_length}, got {len(train)} and {len(validation)}; "
-                "give more text or lower --context-length"
-            )
+        check_length(len(train), len(validation), context_length)
         size = len(tokenizer.decode_bytes(validation))
         return cls(train, validation, size / len(validation))
 
@@ -87,9 +99,16 @@ class Dataset:
         self, batch_size: int, context_length: int, *, rng: np.random.Generator
     ) -> Batch:
         """Stretches of training text from random places; targets are one ahead."""
-        starts = rng.integers(0, len(self.train) - context_length, batch_size)
+        starts = self._starts(batch_size, context_length, rng)
         at = starts[:, None] + np.arange(context_length)  # (B, T)
         return Batch.of(self.train[at], self.train[at + 1])
+
+    def _starts(self, n: int, T: int, rng: np.random.Generator) -> np.ndarray:
+        if not self.mixture:
+            return rng.integers(0, len(self.train) - T, n)
+        first, end, shares = np.array(self.mixture).T
+        part = rng.choice(len(shares), n, p=shares / shares.sum())
+        return rng.integers(first.astype(int)[part], end.astype(int)[part] - T)
 
     def validation_batches(
         self, batch_size: int, context_length: int, windows: int = 0

@@ -7,7 +7,6 @@ metrics.jsonl  samples.txt  learning_curve.png  report.html
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import re
 from pathlib import Path
@@ -38,27 +37,14 @@ class Run:
         self.report_file = self.folder / "report.html"
 
     def set_aside(self) -> Path | None:
-        """Rename a folder that holds a trained run, so that a new one loses nothing.
-
-        Returns the new name, `RUN.1` or the first such number that is free; `None`
-        where nothing was trained yet.
-        """
+        """Rename a folder that holds a trained run; `None` if it holds none."""
         try:
             steps = checkpoint.metadata(self.checkpoint_file).get("steps", 1)
         except CheckpointError:
             return None
         if not steps:
             return None
-        numbers = itertools.count(1)
-        names = (self.folder.with_name(f"{self.folder.name}.{n}") for n in numbers)
-        free = next(name for name in names if not name.exists())
-        try:
-            return self.folder.rename(free)
-        except OSError as error:
-            raise CheckpointError(
-                f"cannot rename {self.folder}, which holds a trained run, to {free}: "
-                f"{error.strerror}; choose another --out"
-            ) from error
+        return files.set_aside(self.folder)
 
     def clear(self) -> None:
         """Drop an earlier run's files; config.json, by which it is known, first."""

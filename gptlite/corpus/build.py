@@ -1,0 +1,162 @@
+"""The second half of a corpus: a tokenizer, shards of tokens, and what became of all.
+
+A corpus is a folder with corpus.json, tokenizer.json, corpus.png and the shards.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from tqdm import tqdm
+
+from gptlite import files, plots
+from gptlite.config import CorpusConfig
+from gptlite.corpus.documents import Document
+from gptlite.corpus.gather import SPLITS, Gathering
+from gptlite.corpus.mixture import shares
+from gptlite.corpus.report import COUNTED, table
+from gptlite.corpus.shards import ShardWriter, token_type
+from gptlite.errors import DataError
+from gptlite.text.learn import train_bpe
+from gptlite.text.tokenizer import Tokenizer
+from gptlite.text.vocabularies import END
+
+FORMAT = "gptlite corpus 1"
+LEARNED_FROM = 2**26  # bytes of training text that a tokenizer is learned from
+SPREAD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio
+Item = TypeVar("Item")
+
+
+def build_corpus(
+    out: str | Path,
+    sources: Mapping[str, Iterable[Document]],
+    config: CorpusConfig = CorpusConfig(),  # noqa: B008 - frozen
+    tokenizer: Tokenizer | None = None,
+    weights: Mapping[str, float] | None = None,
+    quiet: bool = True,
+) -> dict[str, Any]:
+    """Build a corpus in the folder `out`; returns what is in corpus.json.
+
+    sources: documents by the name of the source, whose order decides which of two
+    repeats stays. tokenizer: None learns a BPE of `config.vocab_size` tokens. weights:
+    how often training draws from each source; None: as often as it is large. A corpus
+    that is already in `out` is renamed. The same input and seed give the same files.
+
+    >>> texts = ["All human beings are born free.", "They are endowed with reason."]
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     built = build_corpus(
+    ...         Path(folder, "corpus"), {"rights": map(Document, texts * 2)},
+    ...         CorpusConfig(vocab_size=260),
+    ...     )
+    >>> built["sources"][0]["left_out"]
+    {'exact repeats': 2}
+    """
+    out = Path(out)
+    if out.exists() and any(out.iterdir()) and not (out / "corpus.json").exists():
+        raise DataError(
+            f"wanted a new folder or a corpus, got {out} with other files in it; "
+            "choose another --out"
+        )
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=".corpus-") as temporary:
+        work, made = Path(temporary, "work"), Path(temporary, "made")
+        work.mkdir()
+        made.mkdir()
+        gathering = Gathering(work, config)
+        try:
+            for name, documents in sources.items():
+                gathering.add(name, _bar(documents, f"reading {name}", quiet))
+            gathering.finish()
+            if tokenizer is None:
+                tokenizer = _learned(gathering, quiet)
+            rows = write_shards(made, gathering, tokenizer, quiet)
+        finally:
+            gathering.close()
+        header = _header(rows, config, tokenizer, dict(weights or {}))
+        files.write_text(made / "tokenizer.json", json.dumps(tokenizer.to_json()))
+        files.write_text(made / "corpus.json", json.dumps(header, indent=1))
+        plots.save(plots.corpus_picture(table(header)), made / "corpus.png")
+        if out.exists():
+            files.set_aside(out)
+        os.replace(made, out)
+    return header
+
+
+def _bar(items: Iterable[Item], what: str, quiet: bool, total: int | None = None
+         ) -> Iterator[Item]:  # fmt: skip
+    return iter(tqdm(items, what, total, unit=" documents", disable=quiet, leave=False,
+                     mininterval=0.2, dynamic_ncols=True))  # fmt: skip
+
+
+def _learned(gathering: Gathering, quiet: bool) -> Tokenizer:
+    """A BPE of the training documents, or of a part of them if they are many."""
+    part = min(1.0, LEARNED_FROM / max(1, gathering.bytes)) * 2**64
+    documents = _bar(gathering.kept(), "learning tokens", quiet, gathering.documents)
+    # the hash decides on the split already: spread anew, it decides on this as well
+    texts = (
+        d.text for d in documents
+        if d.split == "train" and d.whole * SPREAD % 2**64 < part
+    )  # fmt: skip
+    return train_bpe(texts, gathering.config.vocab_size, special=[END])
+
+
+def write_shards(
+    folder: Path, gathering: Gathering, tokenizer: Tokenizer, quiet: bool = True
+) -> list[dict[str, Any]]:
+    """Encode what is kept, each document with an end; what each source has become."""
+    dtype = token_type(tokenizer.vocab_size)
+    # a tokenizer without a token for the end of a text says it by an empty line
+    end = np.array([getattr(tokenizer, "special", {}).get(END, -1)])
+    end = tokenizer.encode("\n\n") if end[0] < 0 else end
+    rows = [
+        {"name": name, "documents": seen.pop("documents", 0),
+         "left_out": {k: n for k, n in seen.items() if n},
+         "languages": dict(found.most_common()),
+         **{split: {**dict.fromkeys(COUNTED, 0), "shards": []} for split in SPLITS}}
+        for name, seen, found in zip(gathering.sources, gathering.seen,
+                                     gathering.languages, strict=True)
+    ]  # fmt: skip
+    documents = _bar(gathering.kept(), "encoding", quiet, gathering.documents)
+    for source, group in itertools.groupby(documents, lambda d: d.source):
+        row = rows[source]
+        writers = {s: ShardWriter(folder, f"{row['name']}-{s}", dtype) for s in SPLITS}
+        counts: dict[str, Counter[str]] = {s: Counter() for s in SPLITS}
+        for document in group:
+            ids = tokenizer.encode(document.text.decode("utf-8"))
+            writers[document.split].add(ids)
+            writers[document.split].add(end)
+            counts[document.split].update(
+                documents=1, words=len(document.text.split()), bytes=len(document.text)
+            )
+        for split, writer in writers.items():
+            writer.close()
+            found = {**counts[split], "tokens": writer.tokens, "shards": writer.files}
+            row[split].update(found)
+    return rows
+
+
+def _header(
+    rows: list[dict[str, Any]], config: CorpusConfig, tokenizer: Tokenizer,
+    weights: dict[str, float],
+) -> dict[str, Any]:  # fmt: skip
+    tokens = {row["name"]: row["train"]["tokens"] for row in rows}
+    if not sum(tokens.values()):
+        left_out = sum((Counter(row["left_out"]) for row in rows), Counter[str]())
+        raise DataError(
+            f"wanted some text to train on, got none: {dict(left_out)} were left out"
+        )
+    for row in rows:
+        row["share"] = shares(weights, tokens)[row["name"]]
+    return {
+        "format": FORMAT, "config": dataclasses.asdict(config),
+        "vocab_size": tokenizer.vocab_size, "sources": rows,
+    }  # fmt: skip

@@ -1,0 +1,1 @@
+"""The loops over bytes and words, in Numba."""

@@ -1,0 +1,163 @@
+"""What a source's files say, as plain documents: one reader for each source."""
+
+from __future__ import annotations
+
+import html.parser
+import itertools
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from gptlite.corpus.documents import Document, cut, read_documents
+from gptlite.data.fetch import data_folder, is_fetched
+from gptlite.data.sample import sample_file, sample_files
+from gptlite.data.sources import source
+from gptlite.errors import DataError
+
+Reader = Callable[[Path], Iterator[str]]
+
+
+def article(title: str, extract: str) -> str:
+    """An encyclopedia's entry as text: the title, an empty line, what it says."""
+    return f"{title}\n\n{extract}"
+
+
+def encyclopedia(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.rglob("summaries_*.json")):
+        for entry in json.loads(path.read_text(encoding="utf-8")).values():
+            yield article(entry["title"], entry["extract"])
+
+
+def play(markdown: str) -> str:
+    """A play without Markdown: stage directions in brackets, speakers with a colon."""
+    text = re.sub(r"^#+ ", "", markdown, flags=re.MULTILINE)
+    text = re.sub(r"\*\*(.+?)\*\*", r"\1:", text)
+    text = re.sub(r"(?<!\w)_(.+?)_(?!\w)", r"[\1]", text, flags=re.DOTALL)
+    return re.sub(r" +$", "", text, flags=re.MULTILINE).strip() + "\n"
+
+
+def books(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.rglob("*.md")):
+        yield play(path.read_text(encoding="utf-8"))
+
+
+def conversation(prompt: str, turns: list[tuple[str, str]]) -> str:
+    """What two people said: the topic they were given, then a line for each turn.
+
+    turns: (who, what); whoever speaks first is A, the other B.
+
+    >>> print(conversation("Seen a film?", [("x7", "Yes!"), ("y2", "Which one?")]))
+    Seen a film?
+    <BLANKLINE>
+    A: Yes!
+    B: Which one?
+    """
+    first = turns[0][0] if turns else ""
+    lines = [f"{'A' if who == first else 'B'}: {text}" for who, text in turns]
+    return "\n".join([prompt, "", *lines])
+
+
+def dialogue(folder: Path) -> Iterator[str]:
+    for path in sorted(folder.rglob("dataset.json")):
+        for found in json.loads(path.read_text(encoding="utf-8")).values():
+            turns = [
+                (group[0]["sender"], " ".join(m["text"] for m in group))
+                for group in found["messages"] if group
+            ]  # fmt: skip
+            yield conversation(found.get("prompt") or "", turns)
+
+
+class _Paragraphs(html.parser.HTMLParser):
+    """The text of headings, paragraphs and list items."""
+
+    BLOCKS = frozenset({"h1", "h2", "h3", "h4", "p", "li"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+        self._open: list[str] | None = None
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        if tag in self.BLOCKS:
+            self._open = []
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in self.BLOCKS and self._open is not None:
+            self.lines.append(" ".join("".join(self._open).split()))
+            self._open = None
+
+    def handle_data(self, data: str) -> None:
+        if self._open is not None:
+            self._open.append(data)
+
+
+def paragraphs(page: str) -> str:
+    """The text of a simple web page, a line for each paragraph."""
+    parser = _Paragraphs()
+    parser.feed(page)
+    return "\n".join(line for line in parser.lines if line)
+
+
+def rights(folder: Path) -> Iterator[str]:
+    for path in sorted((folder / "package" / "declaration").glob("*.html")):
+        yield paragraphs(path.read_text(encoding="utf-8"))
+
+
+READERS: dict[str, Reader] = {
+    "encyclopedia": encyclopedia, "books": books, "dialogue": dialogue,
+    "rights": rights,
+}  # fmt: skip
+
+
+def source_documents(name: str) -> Iterator[Document]:
+    """The documents of a source of the catalogue; it must have been fetched."""
+    if name not in READERS:
+        known = ", ".join(READERS)
+        raise DataError(f"wanted a source of text among {known}, got {name!r}")
+    found = source(name)
+    if not is_fetched(found):
+        raise DataError(
+            f"wanted the source {name}, which is not here yet; run `gptlite data fetch "
+            f"{name}`, or build from the texts in the package: `gptlite data build "
+            "sample`"
+        )
+    for text in READERS[name](data_folder(found)):
+        yield from cut(text)
+
+
+def sample_documents() -> dict[str, Iterator[Document]]:
+    """The texts in the package, by kind."""
+
+    def texts(kind: str) -> Iterator[str]:
+        return map(sample_file, sample_files(kind))
+
+    def rows(kind: str) -> Iterator[Any]:
+        return (json.loads(x) for text in texts(kind) for x in text.splitlines())
+
+    articles = (article(row["title"], row["extract"]) for row in rows("encyclopedia"))
+    chats = (conversation(row["prompt"], list(zip(itertools.cycle("AB"), row["turns"])))
+             for row in rows("dialogue"))  # fmt: skip
+    found = {
+        "books": texts("shakespeare"), "encyclopedia": articles, "dialogue": chats,
+        "documents": texts("documents"), "rights": texts("rights"),
+    }  # fmt: skip
+    return {name: map(Document, some) for name, some in found.items()}
+
+
+def named_documents(
+    names: list[str], paths: list[str], bad_lines: str = "stop"
+) -> dict[str, Iterable[Document]]:
+    """Documents of sources by name, of the sample, and of files of one's own."""
+    found: dict[str, Iterable[Document]] = {}
+    for name in names:
+        found |= (
+            sample_documents() if name == "sample" else {name: source_documents(name)}
+        )
+    for path in paths:
+        name = "text" if path == "-" else Path(path).stem
+        if name in found:
+            raise DataError(f"wanted sources of different names, got {name!r} twice")
+        found[name] = read_documents(path, bad_lines)
+    return found

@@ -78,11 +78,14 @@ def command_pretrain(args: argparse.Namespace) -> dict[str, Any]:
         args.resume,
         vocab_size,
         process_started(),
+        init_embeddings=args.init_embeddings,
     )
     summary = result.summary
     name = None if args.resume else args.preset
     write_report(result.run, summary, result.model.n_params, f"gptlite {name or out}")
     described = {"out": out, "preset": name, "n_params": result.model.n_params}
+    if args.init_embeddings is not None:
+        described["embedding_rows_set"] = result.rows_set
     if result.set_aside:
         print(f"the earlier run is now {result.set_aside}", file=sys.stderr)
     if math.isnan(summary.train_loss):
@@ -214,10 +217,16 @@ def build_parser() -> argparse.ArgumentParser:
     pretrain.add_argument("--preset", default="baby", metavar="P",
                           help=", ".join(PRESETS))  # fmt: skip
     pretrain.add_argument(
-        "--text", metavar="PATH", help="a file or folder; default: the plays inside"
+        "--text",
+        metavar="PATH",
+        help="a file, a folder, a built corpus, or - (standard input); default: the "
+        "plays in the package",
     )
     pretrain.add_argument("--out", metavar="RUN", help="folder; default: runs/PRESET")
     pretrain.add_argument("--resume", action="store_true", help="go on with --out")
+    pretrain.add_argument(
+        "--init-embeddings", metavar="VEC", help="start from these vectors of tokens"
+    )
     add_fields(pretrain, GPTConfig, TrainConfig)
 
     generate = command("generate", command_generate, "continue a prompt")

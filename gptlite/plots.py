@@ -155,7 +155,8 @@ def mean_curves(
 ) -> Axes:
     """Losses (seeds, n) at `steps` (n,): their mean, and from least to most as a band.
 
-    At most three curves, the first is the one to compare with. The last mean is named.
+    At most three curves, the first is the one to compare with. The legend has the last
+    mean and half the range.
     """
     ax = ax or new_axes(9, 5.5)
     looks = ((GREY, "--"), (BLUE, "-"), (ORANGE, "-"))[: len(curves)]
@@ -165,7 +166,8 @@ def mean_curves(
             steps, losses.min(axis=0), losses.max(axis=0), color=color, alpha=0.25,
             linewidth=0,
         )  # fmt: skip
-        ax.plot(steps, mean, dash, color=color, label=f"{label}: {mean[-1]:.3f}")
+        last = f"{mean[-1]:.3f} ± {np.ptp(losses[:, -1]) / 2:.3f}"
+        ax.plot(steps, mean, dash, color=color, label=f"{label}: {last}")
     ax.set(xlabel="step", ylabel="validation loss (nats a token)")
     ax.legend(frameon=False)
     return ax

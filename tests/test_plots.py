@@ -105,4 +105,7 @@ def test_mean_curves_show_the_mean_and_the_whole_spread() -> None:
     assert (band[:, 1].min(), band[:, 1].max()) == (4.0, 7.0)
     legend = ax.get_legend()
     assert legend
-    assert [t.get_text() for t in legend.get_texts()] == ["one: 4.250", "other: 3.250"]
+    assert [t.get_text() for t in legend.get_texts()] == [
+        "one: 4.250 ± 0.250",
+        "other: 3.250 ± 0.250",
+    ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,24 +13,11 @@ from gptlite import files
 from gptlite.commands import Commands
 from gptlite.errors import DataError
 
-
-def read_text(path: str) -> str:
-    """The UTF-8 text of a file or folder, or of standard input (-)."""
-    if path != "-":
-        from gptlite.text.dataset import read_text
-
-        return read_text(path)
-    data = sys.stdin.buffer.read()
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"wanted UTF-8 text, got the byte {data[error.start]:#04x} at offset "
-            f"{error.start:,} of standard input"
-        ) from error
+BLOCK = 2**16  # ids that are written at a time
 
 
 def tokenizer_train(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.text.dataset import read_text
     from gptlite.text.learn import train_bpe
 
     texts = [read_text(path) for path in args.texts]
@@ -44,31 +32,47 @@ def tokenizer_train(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def tokenizer_encode(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.text.dataset import standard_input
     from gptlite.text.vocabularies import tokenizer
 
-    chosen, text = tokenizer(args.tokenizer), read_text("-")
+    chosen, text = tokenizer(args.tokenizer), standard_input()
     if args.lines:
-        for line in text.splitlines():
+        for line in _lines(text):
             print(json.dumps(chosen.encode(line).tolist()))
-    else:
-        print(*chosen.encode(text).tolist())
+        return {}
+    ids = chosen.encode(text)
+    for start in range(0, len(ids), BLOCK):
+        block = " ".join(map(str, ids[start : start + BLOCK].tolist()))
+        print(" " + block if start else block, end="")
+    print()
     return {}
 
 
+def _lines(text: str) -> list[str]:
+    """What ends with \\n or \\r\\n; str.splitlines cuts at nine more characters."""
+    lines = re.split(r"\r?\n", text)
+    return lines if lines[-1] else lines[:-1]
+
+
 def tokenizer_decode(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.text.dataset import standard_input
     from gptlite.text.vocabularies import tokenizer
 
-    words = read_text("-").replace("[", " ").replace("]", " ").replace(",", " ").split()
-    try:
-        ids = [int(word) for word in words]
-    except ValueError as error:
-        raise DataError(f"wanted token ids, whole numbers; {error}") from error
+    words = re.sub(r"[\[\],]", " ", standard_input()).split()
+    for word in words:
+        if not re.fullmatch("-?[0-9]{1,18}", word):
+            raise DataError(
+                f"wanted token ids, whole numbers, got {word!r:.60}; "
+                "give it what `gptlite tokenizer encode` prints"
+            )
+    ids = [int(word) for word in words]
     sys.stdout.buffer.write(tokenizer(args.tokenizer).decode_bytes(ids))
     sys.stdout.flush()
     return {}
 
 
 def tokenizer_compare(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.text.dataset import read_text
     from gptlite.text.vocabularies import tokenizer
 
     text = read_text(args.text)
@@ -98,7 +102,7 @@ def add(commands: Commands) -> None:
     decode = group.add("decode", tokenizer_decode, "ids from standard input as text")
     for parser in (encode, decode):
         parser.add_argument("--tokenizer", default="gpt2", metavar="NAME",
-                            help="gpt2, cl100k, o200k or a file")  # fmt: skip
+                            help="gpt2, r50k, p50k, cl100k, o200k, a file")  # fmt: skip
     compare = group.add("compare", tokenizer_compare, "how many tokens a text has")
     compare.add_argument("text", metavar="FILE", help="- is standard input")
     compare.add_argument("--tokenizers", nargs="+", default=["gpt2"], metavar="NAME")

@@ -1,30 +1,34 @@
-"""`gptlite vectors …`: learn word vectors, and ask them."""
+"""`gptlite vectors …`: learn vectors of words or of tokens, and ask them."""
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import time
+from functools import partial
 from typing import Any
 
-from gptlite.commands import Commands
-from gptlite.commands.tokenizer import read_text
+from gptlite.commands import Commands, add_defaults, given
 from gptlite.config import SkipGram
 from gptlite.errors import ConfigError
 
 
 def vectors_train(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.text.dataset import read_text
     from gptlite.text.skipgram import learn_word_vectors, words_of
+    from gptlite.text.token_vectors import tokens_of
+    from gptlite.text.vocabularies import tokenizer
 
-    chosen = {f.name: getattr(args, f.name) for f in dataclasses.fields(SkipGram)}
-    sentences = [line for path in args.texts for line in words_of(read_text(path))]
-    words, start = sum(map(len, sentences)), time.perf_counter()
-    vectors = learn_word_vectors(sentences, SkipGram(**chosen))
+    cut, unit = words_of, "words"
+    if args.tokenizer is not None:
+        cut, unit = partial(tokens_of, tokenizer=tokenizer(args.tokenizer)), "tokens"
+    sentences = [part for path in args.texts for part in cut(read_text(path))]
+    count, start = sum(map(len, sentences)), time.perf_counter()
+    vectors = learn_word_vectors(sentences, given(args, SkipGram))
     seconds = time.perf_counter() - start
     vectors.save(args.out, args.binary)
-    return {"out": args.out, "words": words, "vocabulary": len(vectors.words),
+    return {"out": args.out, unit: count, "vocabulary": len(vectors.words),
             "size": args.size, "seconds": round(seconds, 2),
-            "words_per_s": round(words * args.epochs / seconds)}  # fmt: skip
+            f"{unit}_per_s": round(count * args.epochs / seconds)}  # fmt: skip
 
 
 def _load(args: argparse.Namespace) -> Any:
@@ -64,11 +68,9 @@ def add(commands: Commands) -> None:
     train = group.add("train", vectors_train, "learn word vectors from texts")
     train.add_argument("texts", nargs="+", metavar="FILE", help="- is standard input")
     train.add_argument("--out", default="vectors.txt", metavar="FILE")
-    for field in dataclasses.fields(SkipGram):
-        kind = {"int": int, "float": float}[str(field.type)]
-        train.add_argument("--" + field.name.replace("_", "-"), type=kind,
-                           default=field.default, metavar=kind.__name__[0].upper(),
-                           help=f"{field.default:g}")  # fmt: skip
+    train.add_argument("--tokenizer", metavar="NAME", help="learn vectors of tokens, "
+                       "not of words: a name, such as gpt2, or a file")  # fmt: skip
+    add_defaults(train, SkipGram)
     similar = group.add("similar", vectors_similar, "the words nearest to one")
     analogy = group.add("analogy", vectors_analogy, "B is to A as what is to C?")
     plot = group.add("plot", vectors_plot, "words on a plane, as PNG")

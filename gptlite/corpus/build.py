@@ -20,6 +20,7 @@ from tqdm import tqdm
 
 from gptlite import files, plots
 from gptlite.config import CorpusConfig
+from gptlite.corpus.corpus import FORMAT
 from gptlite.corpus.documents import Document
 from gptlite.corpus.gather import SPLITS, Gathering
 from gptlite.corpus.mixture import shares
@@ -30,7 +31,6 @@ from gptlite.text.learn import train_bpe
 from gptlite.text.tokenizer import Tokenizer
 from gptlite.text.vocabularies import END
 
-FORMAT = "gptlite corpus 1"
 LEARNED_FROM = 2**26  # bytes of training text that a tokenizer is learned from
 SPREAD = 0x9E3779B97F4A7C15  # 2^64 / golden ratio
 Item = TypeVar("Item")

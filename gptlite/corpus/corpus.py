@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from gptlite.corpus.build import FORMAT
 from gptlite.corpus.shards import Tokens
 from gptlite.errors import DataError
 from gptlite.text.dataset import Dataset, check_length
 from gptlite.text.tokenizer import Tokenizer, load_tokenizer
+
+FORMAT = "gptlite corpus 1"
 
 
 def is_corpus(path: str | Path) -> bool:

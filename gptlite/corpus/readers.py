@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import html.parser
 import itertools
 import json
 import re
+import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -105,9 +107,63 @@ def rights(folder: Path) -> Iterator[str]:
         yield paragraphs(path.read_text(encoding="utf-8"))
 
 
+FREE_BIBLES = ("k", "4", "l", "o", "e", "v", "d")  # the translations in public domain
+
+
+def verses(folder: Path) -> Iterator[str]:
+    """A document a chapter and translation, a line a verse."""
+    address = next(folder.rglob("bible.db")).absolute().as_uri() + "?mode=ro"
+    with contextlib.closing(sqlite3.connect(address, uri=True)) as db:
+        for name in FREE_BIBLES:
+            rows = db.execute(
+                "select bNumber, cNumber, vText from bible where bbName = ? "
+                "order by bNumber, cNumber, vNumber", (name,),
+            )  # fmt: skip
+            for _, chapter in itertools.groupby(rows, lambda row: row[:2]):
+                yield "\n".join(text for _, _, text in chapter)
+
+
+def definitions(folder: Path) -> Iterator[str]:
+    """WordNet's entries: the words that mean the same, and what they mean."""
+    for path in sorted(folder.rglob("dict/data.*")):
+        with open(path, encoding="utf-8") as lines:
+            for line in lines:
+                if not line.startswith("  "):  # the licence
+                    fields, _, gloss = line.partition(" | ")
+                    _, _, _, n, *words = fields.split(" ")
+                    names = [w.replace("_", " ") for w in words[: 2 * int(n, 16) : 2]]
+                    yield f"{', '.join(names)}: {gloss.strip()}"
+
+
+def smalltalk(folder: Path) -> Iterator[str]:
+    """English questions with their answers, from YAML of one simple shape."""
+    for path in sorted(folder.rglob("english/*.yml")):
+        turns: list[str] = []
+        _, _, lines = path.read_text(encoding="utf-8").partition("conversations:\n")
+        for line in [*lines.splitlines(), "- - "]:
+            if line.startswith("- - ") and turns:
+                speakers = zip(itertools.cycle("AB"), turns, strict=False)
+                yield "\n".join(f"{who}: {said}" for who, said in speakers)
+                turns = []
+            if line.startswith(("- - ", "  - ")):
+                turns.append(line[4:].strip().strip("'\"|"))
+            elif turns:  # a turn goes on
+                turns[-1] = f"{turns[-1]} {line.strip()}".strip()
+
+
+def python(folder: Path) -> Iterator[str]:
+    """The standard library's source files, without its tests and what is installed."""
+    left_out = {"site-packages", "dist-packages", "test", "tests", "lib2to3"}
+    for path in sorted(folder.rglob("*.py")):
+        if not left_out & set(path.relative_to(folder).parts):
+            with contextlib.suppress(UnicodeDecodeError):  # a few say so in a comment
+                yield path.read_text(encoding="utf-8")
+
+
 READERS: dict[str, Reader] = {
     "encyclopedia": encyclopedia, "books": books, "dialogue": dialogue,
-    "rights": rights,
+    "rights": rights, "verses": verses, "definitions": definitions,
+    "smalltalk": smalltalk, "python": python,
 }  # fmt: skip
 
 
@@ -123,8 +179,7 @@ def source_documents(name: str) -> Iterator[Document]:
             f"{name}`, or build from the texts in the package: `gptlite data build "
             "sample`"
         )
-    for text in READERS[name](data_folder(found)):
-        yield from cut(text)
+    return itertools.chain.from_iterable(map(cut, READERS[name](data_folder(found))))
 
 
 def sample_documents() -> dict[str, Iterator[Document]]:

@@ -21,6 +21,16 @@ BYTES_KEPT = 2**21  # and their bytes
 ROOM = 2**12  # bytes of a piece for which there is room from the start
 
 
+def special_bytes(text: str) -> bytes:
+    """The bytes of a special token's text."""
+    if not text or regex.search(r"\p{Cs}", text):
+        raise DataError(
+            f"wanted a text in Unicode as special token, got {text!r}; "
+            "write one such as <|end|>"
+        )
+    return text.encode()
+
+
 class BPETokenizer:
     """A vocabulary of byte strings, and the order in which pairs are merged.
 
@@ -48,8 +58,7 @@ class BPETokenizer:
         self.special = dict(special or {})
         self.tokens = list(tokens)
         for text, i in self.special.items():
-            self.tokens += [None] * (i + 1 - len(self.tokens))
-            self.tokens[i] = text.encode()
+            self._put_special(special_bytes(text), i)
         self.merges = None if merges is None else list(merges)
         plain = set(range(len(self.tokens))) - set(self.special.values())
         self._ids = [i for i in sorted(plain) if self.tokens[i] is not None]
@@ -60,11 +69,26 @@ class BPETokenizer:
         if (self._byte_ids < 0).any():
             missing = int(np.argmin(self._byte_ids))
             raise DataError(
-                f"wanted all 256 single bytes among the tokens, got none for {missing}"
+                f"wanted all 256 single bytes among the tokens, got none for {missing};"
+                " is the vocabulary whole, and a byte-level one?"
             )
         self._build_tables()
         names = sorted(self.special, key=len, reverse=True)
         self._special_pattern = regex.compile("|".join(map(regex.escape, names)))
+
+    def _put_special(self, token: bytes, i: int) -> None:
+        if not 0 <= i < formats.LARGEST_ID:
+            raise DataError(
+                f"wanted ids in 0 … {formats.LARGEST_ID - 1}, got {i} for the special "
+                f"token {token!r}; is the file damaged?"
+            )
+        self.tokens += [None] * (i + 1 - len(self.tokens))
+        if self.tokens[i] not in (None, token):
+            raise DataError(
+                f"wanted an id of its own for the special token {token!r}, got {i}, "
+                f"which is that of {self.tokens[i]!r}; give it another"
+            )
+        self.tokens[i] = token
 
     def _build_tables(self) -> None:
         """The pairs with their ranks, and the memory of pieces with their ids."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,15 +21,16 @@ VALIDATION_SHARE = 0.1  # the last tenth of the text
 def read_text(path: str | Path) -> str:
     """The text of a file; of a folder, all its .txt and .md files, in order of name.
 
-    `"sample"` is the text that ships in the package: five plays of Shakespeare.
+    `"sample"` is the text that ships in the package: five plays of Shakespeare;
+    `"-"` is standard input.
     """
     if str(path) == "sample":
         return sample_text()
+    parts = [standard_input()] if str(path) == "-" else []
     path = Path(path)
-    files = [path]
+    files = [] if parts else [path]
     if path.is_dir():
         files = sorted(p for p in path.rglob("*") if p.suffix in (".txt", ".md"))
-    parts = []
     for file in files:
         try:
             parts.append(file.read_text(encoding="utf-8-sig"))  # a BOM is no text
@@ -39,12 +41,24 @@ def read_text(path: str | Path) -> str:
             ) from error
         except OSError as error:
             raise DataError(
-                f"wanted a text file, got {file}: {error.strerror}; check --text"
+                f"wanted a text file, got {file}: {error.strerror}; check the path"
             ) from error
     text = "\n".join(parts)
     if not text.strip():
-        raise DataError(f"wanted some text, got none in {path}; check --text")
+        raise DataError(f"wanted some text, got none in {path}; check the path")
     return text
+
+
+def standard_input() -> str:
+    """All of it, every byte as it came."""
+    data = sys.stdin.buffer.read()
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"wanted UTF-8 text, got the byte {data[error.start]:#04x} at offset "
+            f"{error.start:,} of standard input; convert it first"
+        ) from error
 
 
 def sample_text() -> str:

@@ -50,19 +50,42 @@ def from_characters(text: str) -> bytes:
 
 
 def _table(ids: dict[bytes, int]) -> list[bytes | None]:
-    """The tokens by id."""
-    numbers = list(ids.values())
-    if any(type(i) is not int or not 0 <= i < LARGEST_ID for i in numbers):
-        raise DataError(f"wanted ids in 0 … {LARGEST_ID - 1}, got others")
-    tokens: list[bytes | None] = [None] * (max(numbers, default=-1) + 1)
+    """The tokens by id; ids that are left out have none."""
     for token, i in ids.items():
+        if type(i) is not int or not 0 <= i < LARGEST_ID:
+            raise DataError(
+                f"wanted ids in 0 … {LARGEST_ID - 1}, got {i!r:.40} for {token!r}; "
+                "is the file damaged?"
+            )
+    tokens: list[bytes | None] = [None] * (max(ids.values(), default=-1) + 1)
+    for token, i in ids.items():
+        if tokens[i] is not None:
+            raise DataError(
+                f"wanted one token an id, got {tokens[i]!r} and {token!r} for {i}; "
+                "is the file damaged?"
+            )
         tokens[i] = token
     return tokens
+
+
+def _part(value: dict[str, Any], name: str, kind: type) -> Any:
+    """value[name], which has to be of this kind."""
+    found = value.get(name)
+    if type(found) is not kind:
+        kinds = {dict: "an object", list: "a list", str: "a text", int: "a number"}
+        raise DataError(
+            f"wanted {kinds[kind]} as {name!r}, got {found!r:.60}; "
+            "is this a whole tokenizer.json?"
+        )
+    return found
 
 
 # tokenizer.json runs its patterns by Oniguruma, where \z is what \Z is in Python
 _WRITTEN = {name: text.replace(r"\Z", r"\z") for name, text in PATTERNS.items()}
 _BYTES = "ByteLevel"
+_OTHER = "give a tokenizer.json of the GPT family"
+# what other kinds of BPE have
+_FOREIGN = ("byte_fallback", "continuing_subword_prefix", "end_of_word_suffix")
 
 
 def _pre_tokenizer(pattern: str) -> dict[str, Any]:
@@ -74,23 +97,25 @@ def _pre_tokenizer(pattern: str) -> dict[str, Any]:
     return {"type": "Sequence", "pretokenizers": [cut, level | {"use_regex": False}]}
 
 
-def _pattern_of(pre_tokenizer: Any) -> str:
+def _pattern_of(pre_tokenizer: dict[str, Any]) -> str:
     for name in PATTERNS:
         known = _pre_tokenizer(name)
         if pre_tokenizer == known:
             return name
-    steps = pre_tokenizer.get("pretokenizers", [pre_tokenizer])
+    steps = pre_tokenizer.get("pretokenizers")
+    steps = steps if isinstance(steps, list) else [pre_tokenizer]
+    steps = [step for step in steps if isinstance(step, dict)]
     alone = steps[0] if len(steps) == 1 else {}
     plain = alone.get("use_regex", True) and not alone.get("add_prefix_space")
     if alone.get("type") == _BYTES and plain:
         return "gpt2"
     for step in steps:
         for name, text in _WRITTEN.items():
-            if step.get("pattern", {}).get("Regex") in (text, PATTERNS[name]):
+            if step.get("pattern") in ({"Regex": text}, {"Regex": PATTERNS[name]}):
                 return name
     raise DataError(
         f"wanted a tokenizer that cuts text as {', '.join(PATTERNS)}, got "
-        f"{json.dumps(pre_tokenizer)[:200]}"
+        f"{json.dumps(pre_tokenizer)[:200]}; {_OTHER}"
     )
 
 
@@ -126,26 +151,57 @@ def describe(
     }  # fmt: skip
 
 
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file."""
+    try:
+        value = json.loads(path.read_bytes())
+    except (ValueError, RecursionError) as error:  # UnicodeDecodeError is a ValueError
+        raise DataError(
+            f"wanted JSON, got what is none ({error}); is the file cut short, or of "
+            "another kind?"
+        ) from error
+    if not isinstance(value, dict):
+        raise DataError(
+            f"wanted a JSON object, got {value!r:.60}; is this a tokenizer.json?"
+        )
+    return value
+
+
 def from_description(value: dict[str, Any]) -> Parts:
     """The parts of a byte-level BPE from what tokenizer.json holds."""
-    model = value["model"]
-    if model.get("type") != "BPE" or model.get("byte_fallback"):
+    model = _part(value, "model", dict)
+    foreign = [name for name in _FOREIGN if model.get(name)]
+    if model.get("type") != "BPE" or foreign:
         raise DataError(
-            f"wanted a byte-level BPE, got a model of type {model.get('type')!r}"
+            f"wanted a byte-level BPE, got a model of type "
+            f"{' with '.join([repr(model.get('type')), *foreign])}; {_OTHER}"
         )
     if value.get("normalizer") is not None:
         raise DataError(
-            f"wanted no normalizer, got {json.dumps(value['normalizer'])[:100]}"
+            f"wanted no normalizer, got {json.dumps(value['normalizer'])[:100]}; "
+            f"{_OTHER}"
         )
-    special = {t["content"]: t["id"] for t in value.get("added_tokens", [])}
-    ids = {from_characters(name): i for name, i in model["vocab"].items()
+    special = _special(_part({"added_tokens": []} | value, "added_tokens", list))
+    ids = {from_characters(name): i for name, i in _part(model, "vocab", dict).items()
            if name not in special}  # fmt: skip
     pairs = [pair.split(" ") if isinstance(pair, str) else pair
-             for pair in model["merges"]]  # fmt: skip
+             for pair in _part(model, "merges", list)]  # fmt: skip
     merges = None if model.get("ignore_merges") else _merges(pairs, ids)
-    pattern = _pattern_of(value["pre_tokenizer"])
+    pattern = _pattern_of(_part(value, "pre_tokenizer", dict))
     return {"tokens": _table(ids), "merges": merges, "pattern": pattern,
             "special": special}  # fmt: skip
+
+
+def _special(added: list[Any]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for token in added:
+        if not isinstance(token, dict):
+            raise DataError(
+                f"wanted added tokens as objects, got {token!r:.60}; "
+                "is the file damaged?"
+            )
+        found[_part(token, "content", str)] = _part(token, "id", int)
+    return found
 
 
 def _merges(
@@ -156,9 +212,10 @@ def _merges(
         try:
             a, b = (from_characters(text) for text in pair)
             found.append((ids[a], ids[b], ids[a + b]))
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"wanted two tokens whose union is one, got {pair} (merge {number})"
+                f"wanted two tokens whose union is one, got {pair!r:.60} (merge "
+                f"{number}); is the file damaged?"
             ) from error
     return found
 
@@ -176,14 +233,17 @@ def read_gpt2(encoder: Path, merges: Path) -> Parts:
 
 def read_tiktoken(path: Path) -> list[bytes | None]:
     """The tokens of a .tiktoken file: a line is the token in base64, and its rank."""
-    ids = {}
+    ids: dict[bytes, int] = {}
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             token, rank = line.split()
-            ids[base64.b64decode(token, validate=True)] = int(rank)
+            content = base64.b64decode(token, validate=True)
+            if not content or content in ids:
+                raise ValueError("a token that is empty, or there already")
+            ids[content] = int(rank)
         except (ValueError, binascii.Error) as error:
             raise DataError(
-                f"wanted a token in base64 and its rank, got {line[:60]!r} in line "
-                f"{number} of {path.name}"
+                "wanted a token in base64 (each once) and its rank, got "
+                f"{line[:60]!r} in line {number}; is the file damaged?"
             ) from error
     return _table(ids)

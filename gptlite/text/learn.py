@@ -6,11 +6,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from gptlite.errors import ConfigError
-from gptlite.text.bpe import BPETokenizer
+from gptlite.errors import ConfigError, DataError
+from gptlite.text.bpe import BPETokenizer, special_bytes
 from gptlite.text.kernels import tables, train
 from gptlite.text.kernels.scan import PATTERN_IDS
 from gptlite.text.patterns import character_classes, check_pattern
+
+MOST_PLACES = 2**31 - 1  # of pairs: they are numbered in int32
 
 
 class PieceCounter:
@@ -90,6 +92,12 @@ def learn_merges(counter: PieceCounter, n: int, least: int = 2) -> np.ndarray:
     text, ends, counts = counter.words()
     lengths = np.diff(ends, prepend=0)
     N = text.size
+    if 3 * N > MOST_PLACES:
+        raise DataError(
+            f"wanted at most {MOST_PLACES // 3:,} bytes of distinct pieces, got {N:,}; "
+            "learn from a part of the texts"
+        )
+    n = min(n, N)  # a merge leaves at least one symbol less
     symbols = text.astype(np.int32)
     left, right = np.arange(-1, N - 1, dtype=np.int32), np.arange(1, N + 1).astype("i4")
     left[ends - lengths], right[ends - 1] = -1, -1
@@ -126,6 +134,8 @@ def train_bpe(
     [b'lo', b'low', b' low', b' lowe']
     """
     names = list(dict.fromkeys(special))
+    for name in names:
+        special_bytes(name)  # what is none is an error before any work
     wanted = vocab_size - 256 - len(names)
     if wanted < 0:
         raise ConfigError(

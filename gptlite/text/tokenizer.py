@@ -6,7 +6,6 @@ which one a run uses.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -170,6 +169,6 @@ def tokenizer_from_json(value: dict[str, Any]) -> Tokenizer:
 def load_tokenizer(path: Path) -> Tokenizer:
     """The tokenizer stored in the file `path`."""
     try:
-        return tokenizer_from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        return tokenizer_from_json(formats.read_json(path))
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"cannot read the tokenizer {path}: {error}") from error

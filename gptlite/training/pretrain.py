@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 
-from gptlite.config import GPTConfig, TrainConfig
+from gptlite.config import TOKENIZERS, GPTConfig, TrainConfig
+from gptlite.corpus.corpus import is_corpus, open_corpus
 from gptlite.errors import ConfigError, DataError
 from gptlite.models.generate import generate
 from gptlite.models.gpt import GPT
 from gptlite.models.sampling import Sampling
 from gptlite.ops import blas, kernels
 from gptlite.parallel.pool import WorkerPool, available_cores
+from gptlite.text import vocabularies
 from gptlite.text.dataset import Dataset, read_text
+from gptlite.text.token_vectors import read_vectors, set_rows
 from gptlite.text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from gptlite.training.loop import Loop, Summary, Task
 from gptlite.training.run import Run
@@ -29,6 +32,7 @@ class Result:
     run: Run
     summary: Summary
     set_aside: Path | None = None  # where an earlier run of this name is now
+    rows_set: int = 0  # of the token embedding, from `init_embeddings`
 
 
 def continuation_task(
@@ -67,6 +71,42 @@ def fit_vocabulary(
     return dataclasses.replace(model, vocab_size=asked or tokenizer.vocab_size)
 
 
+def _prepare(
+    text: str,
+    model: GPTConfig,
+    config: TrainConfig,
+    vocab_size: int | None,
+    tokenizer_file: Path | None,
+) -> tuple[GPTConfig, Dataset, Tokenizer]:
+    """The tokens to train on, their tokenizer, and the model with its vocabulary.
+
+    text: a built corpus, which has a tokenizer, or else texts. tokenizer_file: the one
+    that a run had before.
+    """
+    if is_corpus(text):
+        dataset, tokenizer = open_corpus(text, model.context_length)
+        if tokenizer_file is not None:
+            _same_tokenizer(tokenizer, load_tokenizer(tokenizer_file), text)
+        return fit_vocabulary(model, tokenizer, vocab_size), dataset, tokenizer
+    content = read_text(text)
+    if tokenizer_file is not None:
+        tokenizer = load_tokenizer(tokenizer_file)
+    elif config.tokenizer not in TOKENIZERS:
+        tokenizer = vocabularies.tokenizer(config.tokenizer)
+    else:
+        tokenizer = train_tokenizer(config.tokenizer, content, vocab_size)
+    model = fit_vocabulary(model, tokenizer, vocab_size)
+    return model, Dataset.of(content, tokenizer, model.context_length), tokenizer
+
+
+def _same_tokenizer(now: Tokenizer, before: Tokenizer, corpus: str) -> None:
+    if now.to_json() != before.to_json():
+        raise DataError(
+            f"wanted the corpus that the run was trained on, got {corpus} with another "
+            "tokenizer; was it built anew? Start a new run"
+        )
+
+
 def pretrain(
     out: str,
     text: str = "sample",
@@ -76,27 +116,35 @@ def pretrain(
     vocab_size: int | None = None,
     started: float | None = None,
     replace: bool = False,
+    init_embeddings: str | None = None,
 ) -> Result:
     """Train a model on a text and keep everything in the run folder `out`.
 
-    text: a file, a folder, or "sample" for the plays in the package.
+    text: a file, a folder of texts, a built corpus, "-" for standard input, or "sample"
+    for the plays in the package.
     A trained run that is already in `out` is renamed, unless `replace` is set.
     resume: go on with the run in `out`, to the same bits as if it had never stopped.
+    init_embeddings: a file of token vectors, from which the embedding starts.
     started: when the clock of `config.seconds` began (`time.perf_counter`); now.
     """
+    if resume and init_embeddings is not None:
+        raise ConfigError(
+            "wanted --resume or --init-embeddings, got both; a run that goes on has "
+            "its embedding already: leave out --init-embeddings"
+        )
     run = Run(out)
     if not text:  # as a path it would be the current folder
         raise DataError("wanted the path of a text, got an empty one; check --text")
-    text = text if text == "sample" else str(Path(text).absolute())
-    content = read_text(text)
-    if resume:
-        tokenizer = load_tokenizer(run.tokenizer_file)
-    else:
-        tokenizer = train_tokenizer(config.tokenizer, content, vocab_size)
-    model = fit_vocabulary(model, tokenizer, vocab_size)
-    dataset = Dataset.of(content, tokenizer, model.context_length)
+    text = text if text in ("sample", "-") else str(Path(text).absolute())
+    model, dataset, tokenizer = _prepare(
+        text, model, config, vocab_size, run.tokenizer_file if resume else None
+    )
     ops = {"numba": kernels, "blas": blas}[config.matmul]
     gpt = GPT(model, ops=ops, rng=np.random.default_rng(config.seed))
+    rows_set = 0
+    if init_embeddings is not None:
+        vectors = read_vectors(init_embeddings)
+        rows_set = set_rows(gpt.params.token_embedding, vectors, tokenizer)
     with WorkerPool(config.workers or available_cores(), config.pool) as pool:
         trainer = Trainer(gpt, config, pool)
         task = continuation_task(dataset, gpt, tokenizer, config)
@@ -111,4 +159,4 @@ def pretrain(
             loop.save()  # step 0: killed at any moment, a run can be resumed
             run.describe(text, model, config, tokenizer)
         summary = loop.train()
-    return Result(gpt, tokenizer, run, summary, earlier)
+    return Result(gpt, tokenizer, run, summary, earlier, rows_set)

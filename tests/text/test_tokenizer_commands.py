@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gptlite.cli import main
+from gptlite.text.vocabularies import KNOWN
 
 
 class Input(io.TextIOWrapper):
@@ -109,4 +110,4 @@ def test_tokenizers_are_compared(
 def test_an_unknown_tokenizer_is_said(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["tokenizer", "compare", __file__, "--tokenizers", "nope"]
     assert main(command) == 1
-    assert "gpt2, cl100k, o200k" in capsys.readouterr().err
+    assert ", ".join(KNOWN) + " or a file, got 'nope'" in capsys.readouterr().err

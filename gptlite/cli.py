@@ -125,7 +125,7 @@ def command_demo(args: argparse.Namespace) -> dict[str, Any]:
     _say_that_it_starts()
     from gptlite.demo import offer_prompt, run_demo
 
-    result = run_demo(args.out, args.seconds, process_started())
+    result = run_demo(args.out, args.seconds)
     if sys.stdin.isatty() and sys.stdout.isatty() and not args.json:
         offer_prompt(result)
     if not args.json:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 
-def _print_table(rows: list[dict[str, Any]]) -> None:
+def print_table(rows: list[dict[str, Any]]) -> None:
     """Aligned columns, one for each name that occurs; empty where a row has none."""
     names = list(dict.fromkeys(name for row in rows for name in row))
     lines = [names, *([str(row.get(name, "")) for name in names] for row in rows)]
@@ -24,6 +24,6 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
     width = max(map(len, result), default=0)
     for name, value in result.items():
         if isinstance(value, list):
-            _print_table(value)
+            print_table(value)
         else:
             print(f"{name:<{width}}  {value}")

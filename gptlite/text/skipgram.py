@@ -23,6 +23,7 @@ from gptlite.text.word_vectors import WordVectors
 
 NOISE_SIZE = 2**20  # words in the table that negatives are drawn from
 LONGEST = 1000  # words of a sentence; a longer one is cut
+BLOCK = 10_000  # words a worker takes at a time: all go through the text together
 
 
 def words_of(text: str) -> list[list[str]]:
@@ -111,23 +112,22 @@ def learn_word_vectors(
     keep = keep_probability(frequency, config.subsample)
     noise = noise_table(frequency, config.noise_power)
     highest, lowest = config.learning_rate, config.final_learning_rate
-    size = config.workers or available_cores()
+    blocks = np.array_split(words, -(-len(words) // BLOCK))
+    turns, last = itertools.count(), config.epochs * len(blocks)
 
     def work(comm: SharedMemory) -> None:
-        first, last = (len(words) * r // size for r in (comm.rank, comm.rank + 1))
-        mine = words[first:last]
         start = np.random.default_rng([config.seed, comm.rank]).integers(1, 2**63)
         state = np.array([start], np.uint64)
         room = np.empty(LONGEST, np.int32), np.empty(config.size, np.float32)
-        for epoch in range(config.epochs):
-            done = np.array([epoch, epoch + 1]) / config.epochs
+        while (turn := next(turns)) < last:  # the next block, for whoever asks first
+            done = np.array([turn, turn + 1]) / last
             rates = (highest + (lowest - highest) * done).astype(np.float32)
             skipgram.train(
-                vectors, outputs, mine, keep, noise, config.window, config.negatives,
-                rates, state, *room,
+                vectors, outputs, blocks[turn % len(blocks)], keep, noise,
+                config.window, config.negatives, rates, state, *room,
             )  # fmt: skip
 
-    with WorkerPool(size) as pool:
+    with WorkerPool(config.workers or available_cores()) as pool:
         pool.run(work)
     return WordVectors(counts, vectors)
 

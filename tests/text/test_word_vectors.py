@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,6 +23,7 @@ from gptlite.text.skipgram import (
     learn_word_vectors,
     noise_table,
     pair_loss_and_gradients,
+    vocabulary,
     word_ids,
     words_of,
 )
@@ -121,6 +123,32 @@ def test_one_worker_gives_the_same_bits_every_time() -> None:
     assert (other.vectors != one).any()
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_workers_together_go_through_the_text_as_one_would(
+    workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every block once an epoch, in the order of the text, at a falling rate."""
+    taken: list[tuple[np.ndarray, np.ndarray]] = []
+
+    def train(*given: Any) -> None:
+        words, rates = given[2], given[7]
+        taken.append((rates, words))
+
+    monkeypatch.setattr(kernels, "train", train)
+    monkeypatch.setattr("gptlite.text.skipgram.BLOCK", 100)
+    text, config = worlds(200), SkipGram(epochs=3, workers=workers)
+    learn_word_vectors(text, config)
+    taken.sort(key=lambda block: -block[0][0])
+    rates = np.array([block[0] for block in taken])
+    words = word_ids(text, dict.fromkeys(vocabulary(text, config.least), 0))
+    found = np.concatenate([block[1] for block in taken])
+    assert (found == np.tile(words, config.epochs)).all()
+    ends = np.array([config.learning_rate, config.final_learning_rate])
+    assert_near(rates[[0, -1], [0, 1]], ends)
+    assert (rates[1:, 0] == rates[:-1, 1]).all() and (np.diff(rates) < 0).all()
+    assert_near(np.diff(rates[:, 0]), np.full(len(rates) - 1, np.diff(rates)[0]), 1e-3)
+
+
 def test_negatives_are_drawn_as_the_power_of_their_counts() -> None:
     counts = np.array([1000.0, 100, 10, 1])
     share = np.bincount(noise_table(counts, 0.75), minlength=4) / 2**20
@@ -150,6 +178,32 @@ def test_vectors_are_the_same_after_a_file(binary: bool, tmp_path: Path) -> None
     (tmp_path / "vectors").write_bytes(b"9999999999 9999999999\n")
     with pytest.raises(DataError, match="sizes"):
         WordVectors.load(tmp_path / "vectors", binary)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("binary", [False, True])
+def test_gensim_opens_our_files_and_we_open_gensim_s(
+    binary: bool, tmp_path: Path
+) -> None:
+    models = pytest.importorskip("gensim.models", reason="files of gensim need gensim")
+    config = dataclasses.replace(FAST, workers=1)  # the same bits every time
+    ours = learn_word_vectors([*worlds(), ["naïve", "猫"] * 9], config)
+    ours.save(tmp_path / "ours", binary)
+    theirs = models.KeyedVectors.load_word2vec_format(tmp_path / "ours", binary=binary)
+    theirs.save_word2vec_format(tmp_path / "theirs", binary=binary)
+    back = WordVectors.load(tmp_path / "theirs", binary)
+    tolerance = 0 if binary else 1e-5  # six digits
+    assert ours.words == theirs.index_to_key == back.words
+    assert_near(theirs.vectors, ours.vectors, tolerance)
+    assert_near(back.vectors, ours.vectors, tolerance)
+    for word in ours.words:
+        wanted = theirs.most_similar(word, topn=5)
+        names = [name for name, _ in wanted]
+        cosines = np.array([cosine for _, cosine in wanted])
+        for vectors in (ours, back):
+            assert [name for name, _ in vectors.most_similar(word, 5)] == names
+            found = np.array([vectors.similarity(word, name) for name in names])
+            assert_near(found, cosines, 1e-5, scale=1.0)
 
 
 def test_analogy_and_plane_are_plain_geometry() -> None:

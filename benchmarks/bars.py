@@ -1,7 +1,8 @@
-"""Every bar of the core, measured by its own command, as one Markdown table.
+"""Every bar, measured by its own command, as one Markdown table.
 
     pip install -e '.[bench]'
-    python benchmarks/bars.py                # some ten minutes
+    gptlite data fetch encyclopedia books dialogue gpt2-vocabulary
+    python benchmarks/bars.py                # a quarter of an hour
     python benchmarks/bars.py --text FILE    # and the two whole training runs
 
 FILE is the text that the losses of nanoGPT are published for (1,115,394 characters of
@@ -40,6 +41,11 @@ BARS: list[Bar] = [
     ("bench first-step --preset baby", "warm_seconds", 2.0, False),
     ("bench memory --preset shake --against torch", "ratio", 1.0, True),
     ("bench import", "seconds_beyond_numpy", 0.15, False),
+    ("bench bpe --against peers", "rows.0.ratio_tokenizers", 0.7, True),
+    ("bench bpe --against peers", "rows.1.ratio_tiktoken", 0.5, True),
+    ("bench bpe --against peers", "rows.1.ratio_tokenizers", 2.5, True),
+    ("bench vectors --against peers", "rows.0.ratio_gensim", 1.0, True),
+    ("data build --out runs/bars-corpus", "seconds", 40.0, False),
 ]  # fmt: skip
 
 
@@ -62,6 +68,13 @@ def measure(command: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def figure(result: Any, key: str) -> float:
+    """result["rows"][0]["ratio"] for the key rows.0.ratio"""
+    for part in key.split("."):
+        result = result[int(part) if part.isdecimal() else part]
+    return float(result)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--text", metavar="FILE")
@@ -72,7 +85,7 @@ def main() -> int:
     for command, key, bar, more in BARS + (runs_on(text) if text else []):
         if command not in measured:
             measured[command] = measure(command)
-        seen = measured[command][key]
+        seen = figure(measured[command], key)
         met = seen >= bar if more else seen <= bar
         missed += not met
         sign, verdict = "≥" if more else "≤", "met" if met else "MISSED"

@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -47,7 +48,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         header = build_corpus(
             Path(folder, "corpus"), {"stream": stream(args.gigabytes * 1e9)},
-            CorpusConfig(), quiet=args.json,
+            CorpusConfig(), quiet=not sys.stderr.isatty(),
         )  # fmt: skip
     source = header["sources"][0]
     # the kernel counts in KiB on Linux

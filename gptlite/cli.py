@@ -50,6 +50,7 @@ def _say_that_it_starts() -> None:
 
 def command_pretrain(args: argparse.Namespace) -> dict[str, Any]:
     _say_that_it_starts()
+    from gptlite.corpus.corpus import is_corpus
     from gptlite.training.pretrain import pretrain
     from gptlite.training.report import write_report
     from gptlite.training.run import Run
@@ -57,6 +58,11 @@ def command_pretrain(args: argparse.Namespace) -> dict[str, Any]:
     changes = given_fields(args, GPTConfig, TrainConfig)
     out, text = args.out or f"runs/{args.preset}", args.text
     vocab_size = changes.pop("vocab_size", None)
+    if "tokenizer" in changes and text is not None and is_corpus(text):
+        raise ConfigError(
+            f"wanted a corpus or --tokenizer, got both; {text} has a tokenizer: leave "
+            "out the flag, or build the corpus with `data build --tokenizer`"
+        )
     if args.resume:
         stored_text, model, training = Run(out).read_config()
         text = stored_text if text is None else text

@@ -51,10 +51,17 @@ def new_axes(width: float = 8.0, height: float = 5.0) -> Axes:
     return pyplot.subplots(figsize=(width, height), layout="constrained")[1]
 
 
-def save(ax: Axes, path: str | Path | IO[bytes]) -> None:
-    """Write the figure that `ax` is on to a PNG file."""
+def save(ax: Axes, path: str | Path | IO[bytes], close: bool = False) -> None:
+    """Write the figure that `ax` is on to a PNG file.
+
+    close: a notebook does not show it as well.
+    """
     figure: Any = ax.figure
     figure.savefig(path)
+    if close and figure.canvas.manager is not None:
+        from matplotlib import pyplot
+
+        pyplot.close(figure)
 
 
 @styled()
@@ -177,7 +184,7 @@ def mean_curves(
 def corpus_picture(rows: Sequence[dict[str, Any]], ax: Axes | None = None) -> Axes:
     """What became of each source's documents, in percent, from `report.table`."""
     rows = rows[::-1]  # the first one on top
-    ax = ax or new_axes(11, 1.8 + 0.9 * len(rows))
+    ax = ax or new_axes(11, 1.8 + len(rows))
     looks = {
         "kept": BLUE, "exact repeats": ORANGE, "near repeats": "#E69F00",
         "other language": "#009E73", "empty": GREY, "broken lines": "#444444",
@@ -188,13 +195,12 @@ def corpus_picture(rows: Sequence[dict[str, Any]], ax: Axes | None = None) -> Ax
         share = 100 * np.array([row[name] for row in rows]) / documents
         ax.barh(range(len(rows)), share, left=start, color=looks[name], label=name)
         start += share
-    labels = [f"{r['source']}\n{r['documents']:,} documents" for r in rows]
+    labels = [
+        f"{row['source']}\n{row['documents']:,} documents\n"
+        f"{row['tokens'] / 1e6:.2f} M tokens, {row['tokens a word']:g} a word"
+        for row in rows
+    ]
     ax.set_yticks(range(len(rows)), labels)
-    for i, row in enumerate(rows):
-        millions = (
-            f"{row['tokens'] / 1e6:.2f} M tokens, {row['tokens a word']:g} a word"
-        )
-        ax.text(1, i, millions, va="center", color="white")
     ax.set(xlabel="% of the documents", xlim=(0, 100))
     ax.grid(False, axis="y")
     ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from gptlite import demo
 from gptlite.cli import main
 from gptlite.config import preset
+from gptlite.corpus.readers import sample_documents
 from gptlite.models.gpt import GPT
 from gptlite.text.tokenizer import CharTokenizer
 from gptlite.training.pretrain import Result
@@ -32,13 +32,16 @@ def test_the_demo_trains_shows_and_reports(
 
     monkeypatch.setattr(demo, "preset", small)
     out = str(tmp_path / "run")
-    elapsed = time.perf_counter()
-    monkeypatch.setattr("gptlite.cli.process_started", lambda: elapsed)
+    few = {name: list(some)[:20] for name, some in sample_documents().items()}
+    monkeypatch.setattr(demo, "sample_documents", lambda: few)
     assert main(["demo", "--seconds", "2", "--out", out, "--json"]) == 0
     shown = capsys.readouterr().out
     summary = json.loads(shown.splitlines()[-1])
     assert summary["steps"] >= 20 and summary["out"] == out
     assert "validation loss" in shown and "→" in shown
+    for stage in ("Corpus", "Tokens", "Word vectors", "Pretraining"):
+        assert f". {stage}" in shown
+    assert "king: " in shown and "Shall|" in shown
     assert shown.count("── step ") == 2 and "── step 10" in shown
     assert (tmp_path / "run" / "report.html").exists()
 
@@ -49,8 +52,7 @@ def test_a_demo_with_one_sample_shows_it_once(
     run = Run(tmp_path)
     run.samples_file.write_text("── step 7 ──\nTo be\n\n", encoding="utf-8")
     result = Result(GPT(TINY), CharTokenizer("abc"), run, SUMMARY)
-    monkeypatch.setattr(demo, "pretrain", lambda *a, **k: result)
-    demo.run_demo(str(tmp_path), 1.0, 0.0)
+    demo.show_training(result)
     assert capsys.readouterr().out.count("To be") == 1
 
 

@@ -27,7 +27,7 @@ from gptlite.corpus.mixture import shares
 from gptlite.corpus.report import COUNTED, table
 from gptlite.corpus.shards import ShardWriter, token_type
 from gptlite.errors import DataError
-from gptlite.text.learn import train_bpe
+from gptlite.text.learn import room_for_merges, train_bpe
 from gptlite.text.tokenizer import Tokenizer
 from gptlite.text.vocabularies import END
 
@@ -66,6 +66,12 @@ def build_corpus(
             f"wanted a new folder or a corpus, got {out} with other files in it; "
             "choose another --out"
         )
+    weights = dict(weights or {})
+    if not sources:
+        raise DataError("wanted at least one source of documents, got none")
+    shares(weights, dict.fromkeys(sources, 1))  # what cannot be is said at once
+    if tokenizer is None:
+        room_for_merges(config.vocab_size, [END])
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".corpus-") as temporary:
         work, made = Path(temporary, "work"), Path(temporary, "made")
@@ -81,10 +87,11 @@ def build_corpus(
             rows = write_shards(made, gathering, tokenizer, quiet)
         finally:
             gathering.close()
-        header = _header(rows, config, tokenizer, dict(weights or {}))
+        header = _header(rows, config, tokenizer, weights)
         files.write_text(made / "tokenizer.json", json.dumps(tokenizer.to_json()))
         files.write_text(made / "corpus.json", json.dumps(header, indent=1))
-        plots.save(plots.corpus_picture(table(header)), made / "corpus.png")
+        picture = plots.corpus_picture(table(header))
+        plots.save(picture, made / "corpus.png", close=True)
         if out.exists():
             files.set_aside(out)
         os.replace(made, out)

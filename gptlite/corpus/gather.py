@@ -17,6 +17,7 @@ from gptlite.corpus.clean import clean
 from gptlite.corpus.documents import Document
 from gptlite.corpus.language import check_languages, language
 from gptlite.corpus.repeats import EXACT, KEPT, NEAR, Repeats, text_hash
+from gptlite.errors import DataError
 
 BLOCK = 2**12  # documents whose records are in memory at a time
 SPLITS = ("train", "validation")
@@ -99,6 +100,18 @@ class Gathering:
         share = np.uint64(int(self.config.validation * 2**63) * 2)
         # of two documents or more, at least one is for validation
         self._limits = np.where(lowest < highest, np.maximum(share, lowest), 0)
+        if self.documents and not (self._limits < highest).any():
+            raise DataError(
+                "wanted documents to train on, got all of them for validation; lower "
+                f"--validation ({self.config.validation:g}), or give more documents"
+            )
+        if self.documents and not self._limits.any():
+            raise DataError(
+                "wanted two documents of one source or more, to have one for "
+                "validation, got one text; give a file a document or JSON lines, or "
+                "train on the text itself: `gptlite pretrain --text FILE` keeps its "
+                "last tenth for validation"
+            )
 
     def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         with open(self._records_file, "rb") as file:
@@ -110,7 +123,8 @@ class Gathering:
         """All documents but the repeats, in the order in which they came.
 
         A hash below the limit of its source is for validation: so the same text, and
-        all parts of one whole, are on the same side whatever else is in the corpus.
+        all parts of one whole, are on the same side, whatever else is in the corpus
+        (but in a source so small that no hash is low enough: there it is the lowest).
         """
         with open(self._texts_file, "rb") as texts:
             for records, flags in self._blocks():

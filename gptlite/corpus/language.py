@@ -16,7 +16,7 @@ from gptlite.corpus.kernels import trigrams
 from gptlite.data.sample import sample_file, sample_files
 from gptlite.errors import ConfigError
 
-SEEN = 1024  # bytes from the beginning of a text that are looked at
+SEEN = 1024  # characters from the beginning of a text that are looked at
 CLASSES = 2**16  # classes of trigrams: a trigram's hash
 SMALLEST = 0.5  # what every class is counted more, since texts are short
 LEAST = 16  # bytes of letters; shorter texts are in no known language

@@ -179,7 +179,8 @@ def source_documents(name: str) -> Iterator[Document]:
             f"{name}`, or build from the texts in the package: `gptlite data build "
             "sample`"
         )
-    return itertools.chain.from_iterable(map(cut, READERS[name](data_folder(found))))
+    texts = enumerate(READERS[name](data_folder(found)))
+    return (part for i, text in texts for part in cut(text, f"{name} {i}"))
 
 
 def sample_documents() -> dict[str, Iterator[Document]]:
@@ -205,14 +206,21 @@ def named_documents(
     names: list[str], paths: list[str], bad_lines: str = "stop"
 ) -> dict[str, Iterable[Document]]:
     """Documents of sources by name, of the sample, and of files of one's own."""
-    found: dict[str, Iterable[Document]] = {}
+    pairs: list[tuple[str, Iterable[Document]]] = []
     for name in names:
-        found |= (
-            sample_documents() if name == "sample" else {name: source_documents(name)}
-        )
+        if name == "sample":
+            pairs += sample_documents().items()
+        else:
+            pairs.append((name, source_documents(name)))
     for path in paths:
-        name = "text" if path == "-" else Path(path).stem
-        if name in found:
-            raise DataError(f"wanted sources of different names, got {name!r} twice")
-        found[name] = read_documents(path, bad_lines)
+        name = "text" if path == "-" else Path(path).absolute().stem or "text"
+        pairs.append((name, read_documents(path, bad_lines)))
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        given = [name for name, _ in pairs]
+        twice = next(name for name in given if given.count(name) > 1)
+        raise DataError(
+            f"wanted sources of different names, got {twice!r} twice; leave one out, "
+            "or rename the file"
+        )
     return found

@@ -38,7 +38,7 @@ def signature(text: str, functions: np.ndarray) -> np.ndarray:
     >>> similarity(a, signature("the cat sat on the mat, and slept", f))
     1.0
     """
-    data = np.frombuffer(text.encode("utf-8", "replace"), np.uint8)
+    data = np.frombuffer(text.lower().encode("utf-8", "replace"), np.uint8)
     out = np.empty(K, np.uint32)
     minhash.signature(out, data, *functions, np.empty(WORDS, np.uint64))
     return out

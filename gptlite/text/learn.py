@@ -117,6 +117,18 @@ def learn_merges(counter: PieceCounter, n: int, least: int = 2) -> np.ndarray:
     return merges[: state[train.MERGES]]
 
 
+def room_for_merges(vocab_size: int, special: list[str]) -> int:
+    """How many tokens there may be besides single bytes and special ones."""
+    for name in special:
+        special_bytes(name)  # what is none is an error
+    if vocab_size < 256 + len(special):
+        raise ConfigError(
+            f"wanted a vocabulary of at least {256 + len(special)} tokens (256 bytes "
+            f"and {len(special)} special ones), got {vocab_size}; raise vocab_size"
+        )
+    return vocab_size - 256 - len(special)
+
+
 def train_bpe(
     texts: Iterable[str | bytes],
     vocab_size: int,
@@ -134,14 +146,7 @@ def train_bpe(
     [b'lo', b'low', b' low', b' lowe']
     """
     names = list(dict.fromkeys(special))
-    for name in names:
-        special_bytes(name)  # what is none is an error before any work
-    wanted = vocab_size - 256 - len(names)
-    if wanted < 0:
-        raise ConfigError(
-            f"wanted a vocabulary of at least {256 + len(names)} tokens (256 bytes "
-            f"and {len(names)} special ones), got {vocab_size}; raise vocab_size"
-        )
+    wanted = room_for_merges(vocab_size, names)
     counter = PieceCounter(pattern)
     for text in texts:
         counter.add(text)

@@ -77,8 +77,8 @@ def _prepare(
     config: TrainConfig,
     vocab_size: int | None,
     tokenizer_file: Path | None,
-) -> tuple[GPTConfig, Dataset, Tokenizer]:
-    """The tokens to train on, their tokenizer, and the model with its vocabulary.
+) -> tuple[GPTConfig, TrainConfig, Dataset, Tokenizer]:
+    """The tokens to train on, their tokenizer, and the configurations that fit them.
 
     text: a built corpus, which has a tokenizer, or else texts. tokenizer_file: the one
     that a run had before.
@@ -87,7 +87,9 @@ def _prepare(
         dataset, tokenizer = open_corpus(text, model.context_length)
         if tokenizer_file is not None:
             _same_tokenizer(tokenizer, load_tokenizer(tokenizer_file), text)
-        return fit_vocabulary(model, tokenizer, vocab_size), dataset, tokenizer
+        model = fit_vocabulary(model, tokenizer, vocab_size)
+        config = dataclasses.replace(config, tokenizer=tokenizer.kind)
+        return model, config, dataset, tokenizer
     content = read_text(text)
     if tokenizer_file is not None:
         tokenizer = load_tokenizer(tokenizer_file)
@@ -96,7 +98,8 @@ def _prepare(
     else:
         tokenizer = train_tokenizer(config.tokenizer, content, vocab_size)
     model = fit_vocabulary(model, tokenizer, vocab_size)
-    return model, Dataset.of(content, tokenizer, model.context_length), tokenizer
+    dataset = Dataset.of(content, tokenizer, model.context_length)
+    return model, config, dataset, tokenizer
 
 
 def _same_tokenizer(now: Tokenizer, before: Tokenizer, corpus: str) -> None:
@@ -136,7 +139,7 @@ def pretrain(
     if not text:  # as a path it would be the current folder
         raise DataError("wanted the path of a text, got an empty one; check --text")
     text = text if text in ("sample", "-") else str(Path(text).absolute())
-    model, dataset, tokenizer = _prepare(
+    model, config, dataset, tokenizer = _prepare(
         text, model, config, vocab_size, run.tokenizer_file if resume else None
     )
     ops = {"numba": kernels, "blas": blas}[config.matmul]

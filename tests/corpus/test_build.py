@@ -118,6 +118,30 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
     assert row["share"] == total["share"] == 1.0
 
 
+def test_one_text_alone_has_nothing_to_validate_on(tmp_path: Path) -> None:
+    parts = [Document(d.text, "one book") for d in made_up(9)]
+    with pytest.raises(DataError, match=r"got one text.*pretrain --text FILE"):
+        build_corpus(tmp_path / "c", {"x": parts}, CONFIG)
+    nearly_all = CorpusConfig(vocab_size=260, validation=1 - 1e-12)
+    with pytest.raises(DataError, match=r"got all of them for validation"):
+        build_corpus(tmp_path / "c", {"x": made_up(9)}, nearly_all)
+    assert not (tmp_path / "c").exists()
+
+
+def test_what_cannot_be_is_said_before_anything_is_read(tmp_path: Path) -> None:
+    def never() -> Iterator[Document]:
+        raise AssertionError("it was read")
+        yield
+
+    for config, weights in (
+        (CorpusConfig(vocab_size=256), None),
+        (CorpusConfig(languages="en,xx"), None),
+        (CONFIG, {"y": 1.0}),
+    ):
+        with pytest.raises(ConfigError):
+            build_corpus(tmp_path / "c", {"x": never()}, config, weights=weights)
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 

@@ -116,3 +116,7 @@ def test_unknown_sources_and_those_not_here_are_named(
         named_documents(["boks"], [])
     with pytest.raises(DataError, match=r"different names, got 'books' twice"):
         named_documents(["sample"], ["elsewhere/books.txt"])
+    monkeypatch.undo()
+    with pytest.raises(DataError, match=r"different names, got 'text' twice"):
+        named_documents([], ["-", "elsewhere/text.txt"])
+    assert list(named_documents([], ["."])) == [Path.cwd().stem]

@@ -20,13 +20,26 @@ def _mixed(h, value):
 
 
 @njit(**INLINE)
-def _letter(byte):
-    """The byte in lower case if it is part of a word, else 0."""
-    if 65 <= byte <= 90:
-        return np.uint64(byte + 32)
-    if 97 <= byte <= 122 or 48 <= byte <= 57 or byte >= 128:
-        return np.uint64(byte)
-    return np.uint64(0)
+def _in_word(byte):
+    """Whether a byte is a small letter, a digit, or of a letter of two bytes.
+
+    0xC2 begins U+0080-00BF, which are signs: «, », the space that does not break.
+    """
+    return (
+        97 <= byte <= 122 or 48 <= byte <= 57 or (128 <= byte < 0xE0 and byte != 0xC2)
+    )
+
+
+@njit(**INLINE)
+def _is_large(data, at):
+    """Whether a character of three or four bytes begins here that is not a sign.
+
+    U+2000-207F are dashes and quotes, U+3000-303F the same for Chinese and Japanese.
+    """
+    if data[at] < 0xE0 or at + 1 == data.size:
+        return data[at] >= 0xE0
+    a, b = data[at], data[at + 1]
+    return not ((a == 0xE2 and b <= 0x81) or (a == 0xE3 and b == 0x80))
 
 
 @njit(**INLINE)
@@ -34,11 +47,13 @@ def next_word(data, at):
     """(hash, end) of the next word from `at` on; hash 0 where there is none.
 
     A word is a run of letters and digits; a character of three or four bytes is one by
-    itself, since Chinese, Japanese and Thai put no blanks between words.
+    itself, since Chinese, Japanese and Thai put no blanks between words. Signs are not.
     """
     n = data.size
-    while at < n and _letter(data[at]) == 0:
+    while at < n and not _in_word(data[at]) and not _is_large(data, at):
         at += 1
+        while at < n and data[at] & 0xC0 == 0x80:
+            at += 1
     h = np.uint64(0)
     if at < n and data[at] >= 0xE0:
         h, at = _mixed(FNV_START, np.uint64(data[at])), at + 1
@@ -46,8 +61,8 @@ def next_word(data, at):
             h, at = _mixed(h, np.uint64(data[at])), at + 1
     elif at < n:
         h = FNV_START
-        while at < n and data[at] < 0xE0 and _letter(data[at]) != 0:
-            h, at = _mixed(h, _letter(data[at])), at + 1
+        while at < n and _in_word(data[at]):
+            h, at = _mixed(h, np.uint64(data[at])), at + 1
     return h, at
 
 
@@ -68,7 +83,7 @@ def _lower(out, x, a, b):
 
 @kernel
 def signature(out, data, a, b, words):
-    """out: (K,) uint32; data: UTF-8; a, b: (K,) uint64; words: a ring of hashes."""
+    """out (K,) uint32; data: UTF-8, small letters; a, b (K,) uint64; words: a ring."""
     out[:] = np.uint32(0xFFFFFFFF)
     n, at = words.size, 0
     seen = 0

@@ -13,8 +13,8 @@ from gptlite.errors import DataError
 class Batch:
     """ids, targets: (B, T) int64; mask: (B, T) bool, true where the loss counts.
 
-    segments: (B, T) int64 or None. Packed conversations have different numbers and
-    do not see one another.
+    segments: (B, T) int64 or None. Packed conversations have different numbers, do not
+    see one another, and have positions of their own.
     """
 
     ids: np.ndarray

@@ -20,7 +20,7 @@ STOREYS = [
     {"text"},
     {"corpus"},
     {"models"},
-    {"training"},
+    {"training", "tasks"},
     {"bench", "demo", "lessons"},
     {"cli", "__main__", "commands"},
 ]

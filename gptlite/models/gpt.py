@@ -116,7 +116,7 @@ class GPT:
         """
         ops, n_head = self.ops, self.config.n_head
         w = weights or self.params
-        positions = positions_of(ids, offsets)
+        positions = positions_of(ids, offsets, segments)
         check_index(ids, self.config.vocab_size, "token ids", "wrong tokenizer?")
         check_index(positions, self.config.context_length, "positions", "cut the text")
         x = a.embedded
@@ -189,7 +189,7 @@ class GPT:
         self._norm_backward(g, a, 0, a.embedded)
         ops.embedding_backward(
             g.token_embedding, g.position_embedding,
-            dresidual, batch.ids, positions_of(batch.ids),
+            dresidual, batch.ids, positions_of(batch.ids, segments=batch.segments),
         )  # fmt: skip
 
     def _norm_forward(self, a: Arena, l: int, inp: np.ndarray) -> None:

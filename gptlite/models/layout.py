@@ -103,10 +103,23 @@ def rows(x: np.ndarray) -> np.ndarray:
     return x.reshape(-1, x.shape[-1])
 
 
-def positions_of(ids: np.ndarray, offsets: np.ndarray | None = None) -> np.ndarray:
-    """(B, T) int64: offsets[b] + t, or just t."""
+def positions_of(
+    ids: np.ndarray,
+    offsets: np.ndarray | None = None,
+    segments: np.ndarray | None = None,
+) -> np.ndarray:
+    """(B, T) int64: offsets[b] + t, or just t; each segment of a row begins at 0.
+
+    >>> positions_of(np.zeros((1, 5)), segments=np.array([[7, 7, 7, 8, 8]])).tolist()
+    [[0, 1, 2, 0, 1]]
+    """
+    t = np.arange(ids.shape[1])
+    if segments is not None:
+        begins = np.ones(segments.shape, bool)
+        begins[:, 1:] = segments[:, 1:] != segments[:, :-1]
+        return t - np.maximum.accumulate(np.where(begins, t, 0), axis=1)
     start = np.zeros(len(ids), np.int64) if offsets is None else offsets
-    return start[:, None] + np.arange(ids.shape[1])
+    return start[:, None] + t
 
 
 def check_index(index: np.ndarray, end: int, what: str, hint: str) -> None:

@@ -106,6 +106,7 @@ class TrainConfig:
     eval_windows: int = 64  # windows of validation text per evaluation; 0: all
     sample_every: int = 500
     checkpoint_every: int = 500
+    patience: int = 0  # evaluations without a better one, then stop; 0: never
     workers: int = 0  # 0: one a core
     pool: str = "threads"
     matmul: str = "numba"  # what computes the products with weights
@@ -118,7 +119,7 @@ class TrainConfig:
             positive="steps batch_size accumulation learning_rate eps",
             not_negative="seconds final_learning_rate muon_learning_rate warmup_steps "
             "weight_decay grad_clip eval_every eval_windows sample_every "
-            "checkpoint_every workers seed",
+            "checkpoint_every patience workers seed",
         )
         for name in ("beta1", "beta2", "muon_momentum"):
             value = getattr(self, name)
@@ -139,6 +140,28 @@ class TrainConfig:
             repr(self.tokenizer),
             "`gptlite tokenizer train` makes such a file",
         )
+
+
+@dataclass(frozen=True, slots=True)
+class FinetuneConfig:
+    """What a model is fine-tuned on, and which of its weights.
+
+    tasks: such as "facts=2,rewrite", with weights; empty: all alike. conversations: how
+    many are drawn; training goes through them in random order. replay: share of the
+    rows that are text of the pretraining, so that less of it is forgotten. rank: of the
+    LoRA adapters; 0 trains all weights.
+    """
+
+    tasks: str = ""
+    conversations: int = 20_000
+    replay: float = 0.0
+    rank: int = 0
+    alpha: float = 16.0
+
+    def __post_init__(self) -> None:
+        _check_numbers(self, "conversations alpha", "rank")
+        _require(0 <= self.replay < 1, "0 ≤ replay < 1", f"{self.replay}",
+                 "it is a share of the rows")  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

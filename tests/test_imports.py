@@ -21,6 +21,7 @@ STOREYS = [
     {"corpus"},
     {"models"},
     {"training", "tasks"},
+    {"assistant"},
     {"bench", "demo", "lessons"},
     {"cli", "__main__", "commands"},
 ]

@@ -14,7 +14,7 @@ import numpy as np
 from gptlite.bench.timing import alternate, device, median
 from gptlite.config import preset
 from gptlite.errors import GptliteError
-from gptlite.models.generate import Decoder
+from gptlite.models.generate import decoder_of
 from gptlite.models.gpt import GPT
 from gptlite.parallel.pool import WorkerPool
 from gptlite.text.tokenizer import CharTokenizer
@@ -130,7 +130,7 @@ def bench_generate(name: str, rounds: int = 7) -> dict[str, Any]:
     prompt = chr(256)
 
     def cached() -> None:
-        decoder = Decoder(model, tokenizer, [prompt])
+        decoder = decoder_of(model, tokenizer, [prompt])
         for _ in range(new_tokens):
             decoder.append(np.zeros(1, np.int64))
 

@@ -27,6 +27,7 @@ from gptlite.corpus.mixture import shares
 from gptlite.corpus.report import COUNTED, table
 from gptlite.corpus.shards import ShardWriter, token_type
 from gptlite.errors import DataError
+from gptlite.text.chat import SPECIAL
 from gptlite.text.learn import room_for_merges, train_bpe
 from gptlite.text.tokenizer import Tokenizer
 from gptlite.text.vocabularies import END
@@ -55,7 +56,7 @@ def build_corpus(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     built = build_corpus(
     ...         Path(folder, "corpus"), {"rights": map(Document, texts * 2)},
-    ...         CorpusConfig(vocab_size=260),
+    ...         CorpusConfig(vocab_size=270),
     ...     )
     >>> built["sources"][0]["left_out"]
     {'exact repeats': 2}
@@ -71,7 +72,7 @@ def build_corpus(
         raise DataError("wanted at least one source of documents, got none")
     shares(weights, dict.fromkeys(sources, 1))  # what cannot be is said at once
     if tokenizer is None:
-        room_for_merges(config.vocab_size, [END])
+        room_for_merges(config.vocab_size, list(SPECIAL))
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".corpus-") as temporary:
         work, made = Path(temporary, "work"), Path(temporary, "made")
@@ -105,7 +106,10 @@ def _bar(items: Iterable[Item], what: str, quiet: bool, total: int | None = None
 
 
 def _learned(gathering: Gathering, quiet: bool) -> Tokenizer:
-    """A BPE of the training documents, or of a part of them if they are many."""
+    """A BPE of the training documents, or of a part of them if they are many.
+
+    It has the special tokens of a chat, for the model to be fine-tuned later.
+    """
     part = min(1.0, LEARNED_FROM / max(1, gathering.bytes)) * 2**64
     documents = _bar(gathering.kept(), "learning tokens", quiet, gathering.documents)
     # the hash decides on the split already: spread anew, it decides on this as well
@@ -113,7 +117,7 @@ def _learned(gathering: Gathering, quiet: bool) -> Tokenizer:
         d.text for d in documents
         if d.split == "train" and d.whole * SPREAD % 2**64 < part
     )  # fmt: skip
-    return train_bpe(texts, gathering.config.vocab_size, special=[END])
+    return train_bpe(texts, gathering.config.vocab_size, special=SPECIAL)
 
 
 def write_shards(

@@ -22,13 +22,13 @@ class Decoder:
     with its newest half as context: one pass over that half refills the cache.
     """
 
-    def __init__(self, model: GPT, tokenizer: Tokenizer, prompts: list[str]) -> None:
+    def __init__(self, model: GPT, V: int, prompts: list[list[int]]) -> None:
+        """V: how many tokens the tokenizer has; the model may have room for more."""
         self.model, self.workspace = model, Workspace(model)
-        self.rows = [tokenizer.encode(prompt).tolist() for prompt in prompts]
+        self.rows = [list(prompt) for prompt in prompts]
         if not all(self.rows):
             raise DataError("wanted a prompt of at least one token, got an empty one")
-        # a model may have room for more tokens than the tokenizer knows
-        self.V = V = tokenizer.vocab_size
+        self.V = V
         if model.config.vocab_size < V:
             raise DataError(
                 f"wanted a tokenizer of at most {model.config.vocab_size} tokens, got "
@@ -72,6 +72,12 @@ class Decoder:
             return
         self._run(ids[:, None], self.lengths, np.zeros(len(ids), np.int64))
         self.lengths = self.lengths + 1
+
+
+def decoder_of(model: GPT, tokenizer: Tokenizer, prompts: list[str]) -> Decoder:
+    """A decoder after these texts."""
+    rows = [tokenizer.encode(prompt).tolist() for prompt in prompts]
+    return Decoder(model, tokenizer.vocab_size, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +157,7 @@ def stream(
     >>> len(list(tokens))
     3
     """
-    decoder = Decoder(model, tokenizer, [prompt])
+    decoder = decoder_of(model, tokenizer, [prompt])
     text = TextStream(tokenizer, stop)
     for i in range(max_tokens):
         ids, logprobs = sample(decoder.logits, decoder.seen, sampling, rng=rng)
@@ -186,7 +192,7 @@ def generate(
     >>> [len(completion.ids) for completion in both]
     [3, 3]
     """
-    decoder = Decoder(model, tokenizer, prompts)
+    decoder = decoder_of(model, tokenizer, prompts)
     streams = [TextStream(tokenizer, stop) for _ in prompts]
     texts = ["" for _ in prompts]
     chosen: list[list[tuple[int, float]]] = [[] for _ in prompts]

@@ -86,6 +86,7 @@ class Loop:
         self.started = time.perf_counter() if started is None else started
         self.seconds_before = 0.0
         self.losses: list[float] = []
+        self.val_losses: list[float] = []
         sequences = config.batch_size * config.accumulation
         self.tokens_per_step = sequences * trainer.model.config.context_length
         self.bar: Any = None
@@ -102,6 +103,8 @@ class Loop:
         """Go on from the run's last checkpoint, to the same bits."""
         self.seconds_before = self.run.load_state(self.trainer, self.rng)
         self.run.keep_metrics_until(self.step)
+        rows = self.run.metrics()
+        self.val_losses = [row["val_loss"] for row in rows if "val_loss" in row]
         self.run.keep_samples_until(self.step)
 
     @property
@@ -111,11 +114,19 @@ class Loop:
             return self.seconds / self.config.seconds
         return self.step / self.config.steps
 
+    @property
+    def stale(self) -> bool:
+        """Whether the last `patience` evaluations were no better than one before."""
+        n = self.config.patience
+        return 0 < n < len(self.val_losses) and min(self.val_losses[-n:]) >= min(
+            self.val_losses[:-n]
+        )
+
     def train(self) -> Summary:
         """Train to the end, or until Ctrl-C; both leave a checkpoint."""
         first, loop_start = self.step, time.perf_counter()
         with interruptible() as asked, self._metrics() as metrics, self._progress_bar():
-            while self.progress < 1 and not asked.is_set():
+            while self.progress < 1 and not asked.is_set() and not self.stale:
                 rate = self._rate()
                 result = self._one_step(rate)
                 row = {"step": self.step, "loss": result.loss}
@@ -127,7 +138,7 @@ class Loop:
             trained = self.step > first
             seconds = self.seconds if trained else self.seconds_before
             elapsed = time.perf_counter() - loop_start
-            interrupted = asked.is_set() and self.progress < 1
+            interrupted = asked.is_set() and self.progress < 1 and not self.stale
         if trained:
             self.save()
         val_loss = self.evaluate(windows=0)
@@ -168,6 +179,7 @@ class Loop:
         c, step = self.config, self.step
         if c.eval_every and step % c.eval_every == 0:
             loss = self.evaluate(c.eval_windows)
+            self.val_losses.append(loss)
             row = {"step": step, "val_loss": loss}
             row["bits_per_byte"] = self._bits_per_byte(loss)
             _write_row(metrics, row)

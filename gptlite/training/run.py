@@ -60,17 +60,26 @@ class Run:
                 ) from error
 
     def describe(
-        self, text: str, model: GPTConfig, training: TrainConfig, tokenizer: Tokenizer
+        self,
+        text: str,
+        model: GPTConfig,
+        training: TrainConfig,
+        tokenizer: Tokenizer,
+        **more: Any,
     ) -> None:
         """Write tokenizer.json and then config.json: from now on it is a run."""
         files.write_text(self.tokenizer_file, json.dumps(tokenizer.to_json()))
-        self.write_config(text, model, training)
+        self.write_config(text, model, training, **more)
 
-    def write_config(self, text: str, model: GPTConfig, training: TrainConfig) -> None:
+    def write_config(
+        self, text: str, model: GPTConfig, training: TrainConfig, **more: Any
+    ) -> None:
+        """config.json; `more` is what only some kinds of runs have."""
         described = {
             "text": text,
             "model": dataclasses.asdict(model),
             "training": dataclasses.asdict(training),
+            **more,
         }
         files.write_text(self.config_file, json.dumps(described, indent=2))
 

@@ -84,7 +84,7 @@ def test_the_parts_of_a_whole_stay_together(tmp_path: Path) -> None:
 
 
 def test_a_small_source_has_a_document_for_validation(tmp_path: Path) -> None:
-    config = CorpusConfig(vocab_size=260, validation=1e-9)
+    config = CorpusConfig(vocab_size=270, validation=1e-9)
     header = build_corpus(tmp_path / "c", {"x": made_up(3), "y": made_up(1, 7)}, config)
     x, y = header["sources"]
     assert (x["train"]["documents"], x["validation"]["documents"]) == (2, 1)
@@ -108,7 +108,7 @@ def test_what_is_left_out_is_counted(tmp_path: Path) -> None:
         *(Document(f"{english} {i}") for i in range(30)), Document(" \n\0"),
         Document("", broken=True), Document(french), Document(french + "Encore."),
     ]  # fmt: skip
-    config = CorpusConfig(vocab_size=260, languages="en", similarity=0.999)
+    config = CorpusConfig(vocab_size=270, languages="en", similarity=0.999)
     header = build_corpus(tmp_path / "c", {"x": documents}, config)
     found = header["sources"][0]
     assert found["left_out"] == {"empty": 1, "broken lines": 1, "other language": 2}
@@ -122,7 +122,7 @@ def test_one_text_alone_has_nothing_to_validate_on(tmp_path: Path) -> None:
     parts = [Document(d.text, "one book") for d in made_up(9)]
     with pytest.raises(DataError, match=r"got one text.*pretrain --text FILE"):
         build_corpus(tmp_path / "c", {"x": parts}, CONFIG)
-    nearly_all = CorpusConfig(vocab_size=260, validation=1 - 1e-12)
+    nearly_all = CorpusConfig(vocab_size=270, validation=1 - 1e-12)
     with pytest.raises(DataError, match=r"got all of them for validation"):
         build_corpus(tmp_path / "c", {"x": made_up(9)}, nearly_all)
     assert not (tmp_path / "c").exists()
@@ -231,7 +231,7 @@ def test_what_fails_leaves_nothing_behind(tmp_path: Path) -> None:
         build_corpus(tmp_path / "c", {"x": [Document(" ")]}, CONFIG)
     with pytest.raises(DataError, match="got none"):
         build_corpus(tmp_path / "c", {}, CONFIG)
-    with pytest.raises(ConfigError, match="vocabulary of at least 257"):
+    with pytest.raises(ConfigError, match="vocabulary of at least 264"):
         build_corpus(tmp_path / "c", {"x": made_up(5)}, CorpusConfig(vocab_size=200))
     with pytest.raises(ConfigError, match="a weight for each of x or for none"):
         build_corpus(tmp_path / "c", {"x": made_up(5)}, CONFIG, weights={"y": 1})

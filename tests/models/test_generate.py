@@ -14,8 +14,8 @@ from gptlite.config import GPTConfig
 from gptlite.errors import ConfigError, DataError
 from gptlite.models.generate import (
     Completion,
-    Decoder,
     TextStream,
+    decoder_of,
     generate,
     stream,
 )
@@ -56,7 +56,7 @@ def last_logits(model: GPT, tokens: list[int]) -> np.ndarray:
 @pytest.mark.parametrize("bias", [False, True])
 def test_decoding_with_the_cache_equals_without(bias: bool) -> None:
     model = model_of(dataclasses.replace(TINY, bias=bias))
-    decoder = Decoder(model, CHARS, ["ab"])
+    decoder = decoder_of(model, CHARS, ["ab"])
     tokens = [0, 1]
     for new in (5, 3, 3, 10, 0, 7, 2, 9, 1, 4):
         assert_near(decoder.logits[0], last_logits(model, tokens), 1e-4)
@@ -69,7 +69,7 @@ def test_decoding_with_the_cache_equals_without(bias: bool) -> None:
 def test_rows_of_different_lengths_do_not_see_one_another() -> None:
     model = model_of()
     prompts = ["a", "bcdef", "khg"]
-    decoder = Decoder(model, CHARS, prompts)
+    decoder = decoder_of(model, CHARS, prompts)
     rows = [CHARS.encode(p).tolist() for p in prompts]
     new = np.random.default_rng(1).integers(0, 11, (7, 3))
     for ids in [*new, None]:
@@ -83,7 +83,7 @@ def test_rows_of_different_lengths_do_not_see_one_another() -> None:
 
 def test_beyond_the_context_the_newest_half_goes_on() -> None:
     model, T = model_of(), TINY.context_length
-    decoder = Decoder(model, CHARS, ["a"])
+    decoder = decoder_of(model, CHARS, ["a"])
     tokens, context = [0], [0]
     for new in np.random.default_rng(2).integers(0, 11, 3 * T).tolist():
         decoder.append(np.array([new]))
@@ -95,8 +95,8 @@ def test_beyond_the_context_the_newest_half_goes_on() -> None:
 
 def test_of_a_prompt_longer_than_the_context_the_newest_tokens_count() -> None:
     model = model_of()
-    long = Decoder(model, CHARS, ["kkkkkkk" + "abcdefghijka"])
-    assert_near(long.logits, Decoder(model, CHARS, ["abcdefghijka"]).logits, 1e-6)
+    long = decoder_of(model, CHARS, ["kkkkkkk" + "abcdefghijka"])
+    assert_near(long.logits, decoder_of(model, CHARS, ["abcdefghijka"]).logits, 1e-6)
 
 
 @pytest.mark.parametrize("context_length", [1, 2, 3])
@@ -237,7 +237,7 @@ def test_with_a_huge_penalty_no_token_comes_twice() -> None:
 
 
 def test_the_penalty_sees_prompt_and_answer() -> None:
-    decoder = Decoder(model_of(), CHARS, ["ab", "k"])
+    decoder = decoder_of(model_of(), CHARS, ["ab", "k"])
     decoder.append(np.array([3, 4]))
     assert [np.flatnonzero(s).tolist() for s in decoder.seen] == [[0, 1, 3], [4, 10]]
 

@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 def build(folder: Path, *flags: str) -> int:
     return main(["data", "build", "--text", str(folder / "texts"), "--out",
-                 str(folder / "corpus"), "--vocab-size", "270", *flags])  # fmt: skip
+                 str(folder / "corpus"), "--vocab-size", "280", *flags])  # fmt: skip
 
 
 def last_json(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -95,7 +95,7 @@ def test_bad_requests_to_build_are_one_line(
         (["sample", "--weight", "books"], "wanted weights such as books=2"),
         (["sample", "--languages", "english"], "wanted languages among ar, cs"),
         (["sample", "--validation", "1.5"], "0 < validation < 1"),
-        (["sample", "--vocab-size", "100"], "vocabulary of at least 257"),
+        (["sample", "--vocab-size", "100"], "vocabulary of at least 264"),
         (["sample", "--tokenizer", "nothing.json"], "nothing.json"),
         (["sample", "--bad-lines", "maybe"], "bad_lines in"),
         (["--text", str(folder / "nowhere")], "No such file"),

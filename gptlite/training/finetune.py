@@ -1,0 +1,93 @@
+"""Supervised fine-tuning: the same loop as pretraining, with another mask.
+
+Conversations of the tasks are packed into rows; only the assistant's words count.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from gptlite.config import FinetuneConfig, TrainConfig
+from gptlite.corpus.corpus import is_corpus, open_corpus
+from gptlite.errors import ConfigError
+from gptlite.parallel.pool import WorkerPool, available_cores
+from gptlite.tasks.registry import load_task
+from gptlite.text.chat import special_ids
+from gptlite.text.dataset import Dataset, read_text
+from gptlite.text.tokenizer import Tokenizer
+from gptlite.training.conversations import assistant_task, draw_conversations, mixture
+from gptlite.training.loop import Loop, Task
+from gptlite.training.pretrain import Result
+from gptlite.training.run import Run
+from gptlite.training.step import Trainer
+
+
+def pretraining_text(base: Run, T: int, tokenizer: Tokenizer) -> Dataset:
+    """The tokens that the run `base` was trained on."""
+    text, _, _ = base.read_config()
+    if is_corpus(text):
+        dataset, its_own = open_corpus(text, T)
+        if its_own.to_json() == tokenizer.to_json():
+            return dataset
+        raise ConfigError(
+            f"wanted the corpus that {base.folder} was trained on, got {text} with "
+            "another tokenizer; fine-tune with --replay 0"
+        )
+    return Dataset.of(read_text(text), tokenizer, T)
+
+
+def task_of(
+    base: Run, tokenizer: Tokenizer, T: int, config: TrainConfig, what: FinetuneConfig
+) -> Task:
+    """The conversations that are drawn for a run, and text of `base` among them."""
+    weights = mixture(what.tasks)
+    rng = np.random.default_rng(config.seed)
+    rendered = draw_conversations(
+        {name: load_task(name) for name in weights}, weights, what.conversations,
+        tokenizer, T + 1, rng=rng,
+    )  # fmt: skip
+    text = pretraining_text(base, T, tokenizer) if what.replay else None
+    return assistant_task(rendered, tokenizer, config, T, what.replay, text)
+
+
+def finetune(
+    base: str,
+    out: str,
+    config: TrainConfig,
+    what: FinetuneConfig = FinetuneConfig(),  # noqa: B008 - frozen
+    resume: bool = False,
+    replace: bool = False,
+) -> Result:
+    """Fine-tune the run `base` on tasks, as the run `out`.
+
+    The model, its tokenizer and its context are those of `base`, which stays as it is.
+    resume: go on with the run in `out`, to the same bits.
+    """
+    source, run = Run(base), Run(out)
+    if source.folder.resolve() == run.folder.resolve():
+        raise ConfigError(
+            f"wanted another folder than {base} for the result; see --out"
+        )
+    model, tokenizer = source.load()
+    special_ids(tokenizer)  # without them: an error before any work
+    T = model.config.context_length
+    task = task_of(source, tokenizer, T, config, what)
+    described = {
+        "base": str(source.folder.absolute()),
+        "finetune": dataclasses.asdict(what),
+    }
+    with WorkerPool(config.workers or available_cores(), config.pool) as pool:
+        loop = Loop(run, Trainer(model, config, pool), task, config)
+        earlier = None
+        if resume:
+            loop.resume()
+            run.write_config("", model.config, config, **described)
+        else:
+            earlier = None if replace else run.set_aside()
+            run.clear()
+            loop.save()
+            run.describe("", model.config, config, tokenizer, **described)
+        summary = loop.train()
+    return Result(model, tokenizer, run, summary, earlier)

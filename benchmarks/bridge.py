@@ -31,7 +31,7 @@ from gptlite.training.pretrain import pretrain
 SEEDS = (0, 1, 2)
 BEGINNINGS = ("random", "vectors", "centred", "shuffled")
 TOKENS, EVERY = 2048, 50  # of the vocabulary; steps between evaluations
-SHOWN = (100, 200, 400, 800, 1200)  # steps
+SHOWN = (50, 100, 200, 400, 800, 1200)  # steps
 REACHED = (5.5, 5.0, 4.75, 4.5, 4.4)  # losses
 TRAINING = {
     "batch_size": 16, "steps": 1200, "learning_rate": 3e-3,

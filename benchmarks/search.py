@@ -24,9 +24,12 @@ PLAIN = 1e6  # a so large that all words weigh the same
 
 
 def ranks(queries: np.ndarray, articles: np.ndarray) -> np.ndarray:
-    """(n,): how many articles are nearer to each query than its own."""
+    """(n,): how many other articles are at least as near to each query as its own.
+
+    All are, to a query without a known word: it finds nothing.
+    """
     scores = queries @ articles.T  # [n, D] @ [D, n]
-    return (scores > np.diag(scores)[:, None]).sum(axis=1)
+    return (scores >= np.diag(scores)[:, None]).sum(axis=1) - 1
 
 
 def main() -> None:

@@ -272,10 +272,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     except GptliteError as error:
         print(f"gptlite: error: {error}", file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("gptlite: interrupted", file=sys.stderr)
-        return 130
+    except MemoryError as error:
+        print(f"gptlite: error: wanted more memory than there is ({error}); "
+              "make it smaller", file=sys.stderr)  # fmt: skip
+        return 1
     except BrokenPipeError:  # `… | head`: who reads has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        where, why = error.filename or "a file", error.strerror or error
+        print(f"gptlite: error: cannot use {where}: {why}; check the path, the rights "
+              "to it and the space on the disk", file=sys.stderr)  # fmt: skip
+        return 1
+    except KeyboardInterrupt:
+        print("gptlite: interrupted", file=sys.stderr)
+        return 130
     return 130 if result.get("interrupted") else 0

@@ -27,6 +27,8 @@ def _check_numbers(config: Any, positive: str = "", not_negative: str = "") -> N
                 repr(value),
                 "write it without a decimal point",
             )
+            _require(-(2**63) <= value < 2**63, f"{field.name} of at most 63 bits",
+                     f"{value}", "take a smaller number")  # fmt: skip
         if field.type == "bool":
             _require(
                 isinstance(value, bool),
@@ -191,6 +193,9 @@ class SkipGram:
             not_negative="negatives subsample final_learning_rate noise_power workers "
             "seed",
         )
+        for name, most in (("window", 1000), ("negatives", 1000), ("noise_power", 2)):
+            value = getattr(self, name)
+            _require(value <= most, f"{name} ≤ {most}", f"{value}", f"lower {name}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,8 @@ def word_map(places: np.ndarray, words: Sequence[str], ax: Axes | None = None) -
     ax = ax or new_axes(9, 6.5)
     ax.plot(*places.T, "o", color=BLUE)
     for (x, y), word in zip(places, words, strict=True):
-        ax.annotate(word, (x, y), textcoords="offset points", xytext=(6, 5))
+        ax.annotate(word, (x, y), textcoords="offset points", xytext=(6, 5),
+                    parse_math=False)  # fmt: skip
     ax.margins(0.12)
     ax.set(xlabel="first main direction", ylabel="second", title="Word vectors")
     return ax
@@ -200,7 +201,7 @@ def corpus_picture(rows: Sequence[dict[str, Any]], ax: Axes | None = None) -> Ax
         f"{row['tokens'] / 1e6:.2f} M tokens, {row['tokens a word']:g} a word"
         for row in rows
     ]
-    ax.set_yticks(range(len(rows)), labels)
+    ax.set_yticks(range(len(rows)), labels, parse_math=False)
     ax.set(xlabel="% of the documents", xlim=(0, 100))
     ax.grid(False, axis="y")
     ax.legend(frameon=False, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))

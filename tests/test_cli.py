@@ -525,3 +525,25 @@ def test_an_empty_path_is_no_text(shell: Shell, tmp_path: Path) -> None:
     assert "--text" in shell.error(
         "pretrain", "--text", "", "--out", tmp_path / "run", "--steps", "1"
     )
+
+
+def test_files_that_are_not_there_are_one_clear_line(
+    shell: Shell, tmp_path: Path
+) -> None:
+    for command in ("similar", "analogy", "plot"):
+        words = ["a", "b", "c"][: 1 if command == "similar" else 3]
+        err = shell.error("vectors", command, tmp_path / "none.vec", *words)
+        assert "none.vec" in err and "No such file" in err
+
+
+def test_every_page_of_help_can_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (
+        "vectors train", "vectors similar", "vectors analogy", "vectors plot",
+        "data list", "data fetch", "data build", "tokenizer train", "tokenizer encode",
+        "tokenizer decode", "tokenizer compare", "pretrain", "generate", "demo",
+        "bench", "info",
+    ):  # fmt: skip
+        with pytest.raises(SystemExit) as caught:
+            main([*command.split(), "--help"])
+        assert caught.value.code == 0
+        assert "usage" in capsys.readouterr().out

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from gptlite.models.answer import Answer, RunTool, answers
 from gptlite.models.gpt import GPT
-from gptlite.tasks.task import Task
 from gptlite.text.chat import Conversation, pack, render
 from gptlite.text.tokenizer import Tokenizer
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from functools import partial
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from gptlite.commands import Commands, add_defaults, given
 from gptlite.config import SkipGram
 from gptlite.errors import ConfigError
+
+ENOUGH = 2_000_000  # words to read: with fewer, all vectors lie in one bundle
 
 
 def vectors_train(args: argparse.Namespace) -> dict[str, Any]:
@@ -25,6 +28,9 @@ def vectors_train(args: argparse.Namespace) -> dict[str, Any]:
     count, start = sum(map(len, sentences)), time.perf_counter()
     vectors = learn_word_vectors(sentences, given(args, SkipGram))
     seconds = time.perf_counter() - start
+    if count * args.epochs < ENOUGH:
+        print(f"{count:,} {unit} are few: more passes may help, such as --epochs "
+              f"{-(-ENOUGH // count)}", file=sys.stderr)  # fmt: skip
     vectors.save(args.out, args.binary)
     return {"out": args.out, unit: count, "vocabulary": len(vectors.words),
             "size": args.size, "seconds": round(seconds, 2),
@@ -77,7 +83,7 @@ def add(commands: Commands) -> None:
     for parser in (similar, analogy, plot):
         parser.add_argument("vectors", metavar="FILE", help="word2vec's format")
     similar.add_argument("word")
-    analogy.add_argument("words", nargs=3, metavar=("A", "B", "C"))
+    analogy.add_argument("words", nargs=3, metavar="WORD", help="A, B and C")
     plot.add_argument("words", nargs="+", metavar="WORD")
     plot.add_argument("--out", default="vectors.png", metavar="PNG")
     for parser in (similar, analogy):

@@ -9,6 +9,7 @@ import dataclasses
 import itertools
 import json
 import os
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -20,7 +21,7 @@ from tqdm import tqdm
 
 from gptlite import files, plots
 from gptlite.config import CorpusConfig
-from gptlite.corpus.corpus import FORMAT
+from gptlite.corpus.corpus import FORMAT, file_hash, is_corpus
 from gptlite.corpus.documents import Document
 from gptlite.corpus.gather import SPLITS, Gathering
 from gptlite.corpus.mixture import shares
@@ -61,19 +62,20 @@ def build_corpus(
     >>> built["sources"][0]["left_out"]
     {'exact repeats': 2}
     """
-    out = Path(out)
-    if out.exists() and any(out.iterdir()) and not (out / "corpus.json").exists():
-        raise DataError(
-            f"wanted a new folder or a corpus, got {out} with other files in it; "
-            "choose another --out"
-        )
+    out = Path(out).absolute()
+    _check_place(out)
     weights = dict(weights or {})
     if not sources:
         raise DataError("wanted at least one source of documents, got none")
+    for name in sources:
+        if not re.fullmatch(r"[^\W_][\w .,()'$+-]{0,99}", name):
+            raise DataError(
+                f"wanted names of sources of letters, digits and blanks, got {name!r}; "
+                "shards are named after them: rename the file or folder"
+            )
     shares(weights, dict.fromkeys(sources, 1))  # what cannot be is said at once
     if tokenizer is None:
         room_for_merges(config.vocab_size, list(SPECIAL))
-    out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".corpus-") as temporary:
         work, made = Path(temporary, "work"), Path(temporary, "made")
         work.mkdir()
@@ -90,13 +92,31 @@ def build_corpus(
             gathering.close()
         header = _header(rows, config, tokenizer, weights)
         files.write_text(made / "tokenizer.json", json.dumps(tokenizer.to_json()))
+        header["tokenizer"] = file_hash(made / "tokenizer.json")
         files.write_text(made / "corpus.json", json.dumps(header, indent=1))
         picture = plots.corpus_picture(table(header))
         plots.save(picture, made / "corpus.png", close=True)
-        if out.exists():
+        if is_corpus(out):
             files.set_aside(out)
+        elif out.exists():
+            out.rmdir()  # it is empty
         os.replace(made, out)
     return header
+
+
+def _check_place(out: Path) -> None:
+    """Whether a corpus can be put at `out`, and nothing else is lost there."""
+    if out.is_symlink() or (out.exists() and not out.is_dir()):
+        raise DataError(f"wanted a folder as --out, got {out}, which is a file or link")
+    if out.exists() and any(out.iterdir()) and not is_corpus(out):
+        raise DataError(
+            f"wanted a new folder or a corpus, got {out} with other files in it; "
+            "choose another --out"
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f"cannot make {out.parent}: {error.strerror}") from error
 
 
 def _bar(items: Iterable[Item], what: str, quiet: bool, total: int | None = None

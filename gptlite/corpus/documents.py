@@ -23,7 +23,8 @@ FEW_CONTROLS = 1 / 500  # a text has fewer bytes that are control characters
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A text, and what it is a part of: the parts of one whole are never split up.
+    """A text, and what it is a part of: the parts of one whole, which follow one
+    another, are never split up.
 
     broken: it is a line that could not be read.
     """
@@ -50,7 +51,8 @@ def read_documents(path: str | Path, bad_lines: str = "stop") -> Iterator[Docume
     path = Path(path)
     files = [path]
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in SUFFIXES)
+        found = (p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES)
+        files = sorted(p for p in found if p.is_file())  # a pipe would never end
         if not files:
             raise DataError(
                 f"wanted files that end in {', '.join(SUFFIXES)}, got none in {path}"
@@ -58,7 +60,7 @@ def read_documents(path: str | Path, bad_lines: str = "stop") -> Iterator[Docume
     for file in files:
         try:
             with open(file, "rb") as source:
-                if file.suffix == ".jsonl":
+                if file.suffix.lower() == ".jsonl":
                     yield from _json_lines(source, str(file), bad_lines)
                 else:
                     yield from _parts(source, str(file))

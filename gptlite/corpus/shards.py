@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tokenize
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -53,17 +55,21 @@ class Tokens:
     (3, [[7, 5]], [6, 7])
     """
 
-    def __init__(self, shards: list[np.ndarray]) -> None:
-        self.shards = shards
+    def __init__(self, shards: Sequence[np.ndarray]) -> None:
+        self.shards = list(shards)
         self._ends = np.cumsum([len(shard) for shard in shards], dtype=np.int64)
 
     @classmethod
     def open(cls, files: list[Path], n: int) -> Tokens:
         """Shards of n tokens in all."""
-        try:
-            shards = [np.load(f, mmap_mode="r", allow_pickle=False) for f in files]
-        except (OSError, ValueError) as error:
-            raise DataError(f"wanted shards of tokens, got {error}") from error
+        try:  # the format itself: np.load would also open archives and pickles
+            shards = [np.lib.format.open_memmap(file, mode="r") for file in files]
+        except (OSError, ValueError, ArithmeticError, SyntaxError, EOFError,
+                RecursionError, MemoryError, tokenize.TokenError) as error:  # fmt: skip
+            raise DataError(
+                "wanted shards of tokens, got one that cannot be read: "
+                f"{error or type(error).__name__!s:.200}"
+            ) from error
         tokens = cls(shards)
         if len(tokens) != n or any(s.dtype.kind != "u" or s.ndim != 1 for s in shards):
             raise DataError(

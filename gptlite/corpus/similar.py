@@ -30,8 +30,8 @@ def hash_functions(seed: int) -> np.ndarray:
 def signature(text: str, functions: np.ndarray) -> np.ndarray:
     """(K,) uint32: for each function, the smallest hash of the text's shingles.
 
-    Case and punctuation do not count. A text of fewer than five words is one shingle,
-    a text without words none, and its signature all ones.
+    Case and the commonest signs do not count. A text of fewer than five words is one
+    shingle, a text without words none, and its signature all ones.
 
     >>> f = hash_functions(0)
     >>> a = signature("The cat sat on the mat and slept.", f)

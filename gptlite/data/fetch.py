@@ -45,9 +45,10 @@ def is_fetched(source: Source) -> bool:
     if source.index == "here":
         return True
     done = data_folder(source) / DONE
-    if not done.exists():
-        return False
-    names = json.loads(done.read_text(encoding="utf-8"))["files"]
+    try:
+        names = json.loads(done.read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return False  # not there, or not whole
     return not _missing(source, names)
 
 

@@ -30,7 +30,8 @@ def read_text(path: str | Path) -> str:
     path = Path(path)
     files = [] if parts else [path]
     if path.is_dir():
-        files = sorted(p for p in path.rglob("*") if p.suffix in (".txt", ".md"))
+        found = (p for p in path.rglob("*") if p.suffix.lower() in (".txt", ".md"))
+        files = sorted(p for p in found if p.is_file())  # a pipe would never end
     for file in files:
         try:
             parts.append(file.read_text(encoding="utf-8-sig"))  # a BOM is no text

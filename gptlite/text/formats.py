@@ -183,7 +183,7 @@ def from_description(value: dict[str, Any]) -> Parts:
         )
     special = _special(_part({"added_tokens": []} | value, "added_tokens", list))
     ids = {from_characters(name): i for name, i in _part(model, "vocab", dict).items()
-           if name not in special}  # fmt: skip
+           if special.get(name) != i}  # fmt: skip
     pairs = [pair.split(" ") if isinstance(pair, str) else pair
              for pair in _part(model, "merges", list)]  # fmt: skip
     merges = None if model.get("ignore_merges") else _merges(pairs, ids)

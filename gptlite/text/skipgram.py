@@ -8,6 +8,7 @@ pointwise mutual information, which one may also count and factorise directly.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections import Counter
 from collections.abc import Iterable
 
@@ -114,12 +115,14 @@ def learn_word_vectors(
     highest, lowest = config.learning_rate, config.final_learning_rate
     blocks = np.array_split(words, -(-len(words) // BLOCK))
     turns, last = itertools.count(), config.epochs * len(blocks)
+    stopped = threading.Event()
 
     def work(comm: SharedMemory) -> None:
         start = np.random.default_rng([config.seed, comm.rank]).integers(1, 2**63)
         state = np.array([start], np.uint64)
         room = np.empty(LONGEST, np.int32), np.empty(config.size, np.float32)
-        while (turn := next(turns)) < last:  # the next block, for whoever asks first
+        # the next block, for whoever asks first; at Ctrl-C there is none any more
+        while not stopped.is_set() and (turn := next(turns)) < last:
             done = np.array([turn, turn + 1]) / last
             rates = (highest + (lowest - highest) * done).astype(np.float32)
             skipgram.train(
@@ -128,7 +131,15 @@ def learn_word_vectors(
             )  # fmt: skip
 
     with WorkerPool(config.workers or available_cores()) as pool:
-        pool.run(work)
+        try:
+            pool.run(work)
+        finally:
+            stopped.set()
+    if not np.isfinite(vectors).all():
+        raise DataError(
+            "wanted finite vectors, got others: the training diverged; lower the "
+            f"learning rate ({config.learning_rate:g})"
+        )
     return WordVectors(counts, vectors)
 
 

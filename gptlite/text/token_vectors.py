@@ -51,7 +51,7 @@ def read_vectors(path: str | Path) -> WordVectors:
     try:
         with open(path, "rb") as file:
             file.readline()  # how many, of which size
-            written = re.fullmatch(rb"\S+( [-+.e\d]+)+\s*", file.readline())
+            written = re.fullmatch(rb"\S+( [-+.e\dnaif]+)+\s*", file.readline())
         return WordVectors.load(path, binary=written is None)
     except OSError as error:
         raise DataError(
@@ -93,10 +93,9 @@ def set_rows(table: np.ndarray, vectors: WordVectors, tokenizer: Tokenizer) -> i
     ids = list(known)
     rows = vectors.vectors[[vectors.index(name) for name in known.values()]]
     length = _root_mean_square(rows)
-    if not 0 < length < np.inf:  # NaN too
+    if length == 0:
         raise DataError(
-            f"wanted finite vectors, not all 0, got a root mean square of {length}; "
-            "the file is damaged, or the learning rate was too large"
+            "wanted finite vectors, not all 0, got zeros; is the file whole?"
         )
     table[ids] = rows * (_root_mean_square(table[ids]) / length)
     return len(ids)

@@ -31,6 +31,8 @@ class WordVectors:
                 f"wanted a row for each of {len(self.words)} words, got an array of "
                 f"shape {self.vectors.shape}"
             )
+        if not np.isfinite(self.vectors).all():
+            raise DataError("wanted finite vectors, got NaN or infinity among them")
         self._index = {word: i for i, word in enumerate(self.words)}
         lengths = np.linalg.norm(self.vectors, axis=1, keepdims=True)
         self._units = self.vectors / np.maximum(lengths, 1e-12)
@@ -112,7 +114,8 @@ class WordVectors:
 def _text_rows(file: BinaryIO, V: int, D: int) -> list[tuple[str, np.ndarray]]:
     rows = []
     for number in range(V):
-        word, *numbers = file.readline().decode("utf-8").rstrip("\n").split(" ")
+        # word2vec.c ends each row with a blank
+        word, *numbers = file.readline().decode("utf-8").rstrip(" \r\n").split(" ")
         if len(numbers) != D:
             raise ValueError(f"{len(numbers)} numbers for word {number + 1}, not {D}")
         rows.append((word, np.array(numbers, np.float32)))

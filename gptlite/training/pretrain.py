@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from gptlite.config import TOKENIZERS, GPTConfig, TrainConfig
-from gptlite.corpus.corpus import is_corpus, open_corpus
+from gptlite.corpus.corpus import file_hash, is_corpus, open_corpus
 from gptlite.errors import ConfigError, DataError
 from gptlite.models.generate import generate
 from gptlite.models.gpt import GPT
@@ -85,8 +85,6 @@ def _prepare(
     """
     if is_corpus(text):
         dataset, tokenizer = open_corpus(text, model.context_length)
-        if tokenizer_file is not None:
-            _same_tokenizer(tokenizer, load_tokenizer(tokenizer_file), text)
         model = fit_vocabulary(model, tokenizer, vocab_size)
         config = dataclasses.replace(config, tokenizer=tokenizer.kind)
         return model, config, dataset, tokenizer
@@ -100,14 +98,6 @@ def _prepare(
     model = fit_vocabulary(model, tokenizer, vocab_size)
     dataset = Dataset.of(content, tokenizer, model.context_length)
     return model, config, dataset, tokenizer
-
-
-def _same_tokenizer(now: Tokenizer, before: Tokenizer, corpus: str) -> None:
-    if now.to_json() != before.to_json():
-        raise DataError(
-            f"wanted the corpus that the run was trained on, got {corpus} with another "
-            "tokenizer; was it built anew? Start a new run"
-        )
 
 
 def pretrain(
@@ -153,13 +143,17 @@ def pretrain(
         task = continuation_task(dataset, gpt, tokenizer, config)
         loop = Loop(run, trainer, task, config, started)
         earlier = None
+        more = {}
+        if is_corpus(text):
+            more["corpus"] = file_hash(Path(text, "corpus.json"))
         if resume:
+            run.check_same("corpus", more.get("corpus"))
             loop.resume()
-            run.write_config(text, model, config)
+            run.write_config(text, model, config, **more)
         else:
             earlier = None if replace else run.set_aside()
             run.clear()
             loop.save()  # step 0: killed at any moment, a run can be resumed
-            run.describe(text, model, config, tokenizer)
+            run.describe(text, model, config, tokenizer, **more)
         summary = loop.train()
     return Result(gpt, tokenizer, run, summary, earlier, rows_set)

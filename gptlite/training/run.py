@@ -16,7 +16,7 @@ import numpy as np
 
 from gptlite import files
 from gptlite.config import GPTConfig, TrainConfig, configs_from
-from gptlite.errors import CheckpointError, ConfigError
+from gptlite.errors import CheckpointError, ConfigError, DataError
 from gptlite.models import checkpoint
 from gptlite.models.gpt import GPT
 from gptlite.text.tokenizer import Tokenizer, load_tokenizer
@@ -82,6 +82,15 @@ class Run:
             **more,
         }
         files.write_text(self.config_file, json.dumps(described, indent=2))
+
+    def check_same(self, name: str, now: str | None) -> None:
+        """Whether what config.json says of `name` is still so; else no resuming."""
+        described = json.loads(self.config_file.read_text(encoding="utf-8"))
+        if described.get(name) != now:
+            raise DataError(
+                f"wanted the {name} that the run in {self.folder} was trained on, got "
+                "another; was it built anew? Start a new run"
+            )
 
     def read_config(self) -> tuple[str, GPTConfig, TrainConfig]:
         """(path of the text, model, training) as they were written."""

@@ -142,6 +142,45 @@ def test_what_cannot_be_is_said_before_anything_is_read(tmp_path: Path) -> None:
             build_corpus(tmp_path / "c", {"x": never()}, config, weights=weights)
 
 
+@pytest.mark.parametrize("name", ["../evil", "a/b", "", ".hidden", "x" * 200, "\udcff"])
+def test_a_source_whose_name_is_no_file_name_is_refused(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(DataError, match="wanted names of sources"):
+        build_corpus(tmp_path / "c", {name: made_up(9)}, CONFIG)
+
+
+def test_names_with_signs_of_mathematics_are_drawn_as_they_are(tmp_path: Path) -> None:
+    build_corpus(tmp_path / "c", {"a$x_$b": made_up(9)}, CONFIG)
+    assert (tmp_path / "c" / "corpus.png").exists()
+
+
+def test_a_place_that_is_no_folder_is_refused_and_an_empty_one_is_used(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+    for place in ("file", "link", "file/below"):
+        with pytest.raises(DataError):
+            build_corpus(tmp_path / place, {"x": made_up(9)}, CONFIG)
+    (tmp_path / "empty").mkdir()
+    build_corpus(tmp_path / "empty", {"x": made_up(9)}, CONFIG)
+    assert (tmp_path / "empty" / "corpus.json").exists()
+    assert not (tmp_path / "empty.1").exists()
+
+
+def test_a_corpus_that_cannot_be_drawn_from_is_refused(tmp_path: Path) -> None:
+    sources = {"tiny": made_up(3, 1), "big": made_up(50, 2)}
+    weights = {"tiny": 1.0, "big": 0.0}
+    build_corpus(tmp_path / "c", sources, CONFIG, weights=weights)
+    with pytest.raises(DataError, match=r"a source with a share"):
+        open_corpus(tmp_path / "c", context_length=400)
+    tokenizer = json.loads((tmp_path / "c" / "tokenizer.json").read_text())
+    (tmp_path / "c" / "tokenizer.json").write_text(json.dumps(tokenizer, indent=1))
+    with pytest.raises(DataError, match=r"got another tokenizer\.json"):
+        open_corpus(tmp_path / "c", context_length=8)
+
+
 def files_of(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
@@ -253,6 +292,8 @@ def change(path: Path, **changes: Any) -> None:
         ({"tokens": 7}, "wanted"),
         ({"tokens": "many"}, "damaged"),
         ({"shards": None}, "damaged"),
+        ({"tokens": float("inf")}, "damaged"),
+        ({"bytes": -1}, "damaged"),
     ],
 )
 def test_a_damaged_corpus_is_refused(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import time
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -113,10 +115,39 @@ NOISE = st.sampled_from(
 
 
 @given(st.lists(NOISE, max_size=30).map("".join) | st.text(max_size=60))
-def test_cleaning_twice_is_cleaning_once(text: str) -> None:
+def test_cleaning_leaves_no_control_character_and_one_form(text: str) -> None:
     once = clean(text)
-    assert clean(once) == once
+    assert unicodedata.is_normalized("NFC", once)
     assert not any(ord(c) < 32 and c not in "\t\n" for c in once)
+
+
+@pytest.mark.parametrize(
+    "unit",
+    ["\n", " ", "*", "*\n", ",,,,\n", ". ", "\t\n", "©\n", "a  \n", "e\u0301\u0302",
+     "\u0301", "isbn --", "*** START OF THE PROJECT GUTENBERG\n", "\u00a0 "],
+)  # fmt: skip
+def test_cleaning_takes_time_in_proportion_to_the_text(unit: str) -> None:
+    """What was quadratic took a hundred times as long at ten times the length."""
+
+    def seconds(n: int) -> float:
+        text = "a" + unit * (n // len(unit)) + "b\n"
+        start = time.perf_counter()
+        clean(text)
+        return time.perf_counter() - start
+
+    seconds(1000)
+    short = min(seconds(20_000) for _ in range(3))
+    assert seconds(200_000) < 30 * short + 0.02
+
+
+def test_a_file_of_several_books_keeps_them_all() -> None:
+    book = ("*** START OF THE PROJECT GUTENBERG EBOOK {0} ***\ntext of {0}\n"
+            "*** END OF THE PROJECT GUTENBERG EBOOK {0} ***\nlicence\n")  # fmt: skip
+    whole = clean("header\n" + book.format("one") + book.format("two"))
+    assert whole.split() == ["text", "of", "one", "text", "of", "two"]
+    essay = "An essay.\n\nEnd of Project Gutenberg's monopoly: a dream.\n\nThe rest."
+    assert clean(essay) == essay
+    assert clean("x = 1\n\n    # Copyright (c) 2020 X\n    y") == "x = 1\n\n    y"
 
 
 def test_what_publishers_put_around_a_text_goes() -> None:

@@ -228,3 +228,16 @@ def test_threads_may_share_a_tokenizer() -> None:
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda text: fresh.encode(text).tolist(), texts * 4))
     assert found == wanted * 4
+
+
+def test_a_special_text_may_look_like_another_token() -> None:
+    """ "a" and the letter that GPT-2 writes for a byte are in the vocabulary already."""
+    special = ["é", "a", "<|x|>"]
+    trained = train_bpe(["héllo a b"] * 5, 300, special=special)
+    loaded = tokenizer_from_json(json.loads(json.dumps(trained.to_json())))
+    text = "héllo a<|x|>"
+    assert loaded.special == trained.special
+    for special_too in (False, True):
+        ids = trained.encode(text, special_too)
+        assert np.array_equal(loaded.encode(text, special_too), ids)
+        assert loaded.decode(ids) == text

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+import signal
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -248,3 +251,34 @@ def test_the_command_line_learns_and_answers(
     assert main(["vectors", "plot", out, "cat", "--out", str(png)]) == 1
     assert main(["vectors", "similar", out, "unicorn"]) == 1
     assert capsys.readouterr().err.count("\n") == 2
+
+
+def test_ctrl_c_ends_the_training_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The workers ask before each block whether to go on."""
+    blocks: list[int] = []
+
+    def interrupt(*arguments: Any) -> None:
+        blocks.append(1)
+        if len(blocks) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.001)
+
+    monkeypatch.setattr(kernels, "train", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        learn_word_vectors(worlds(200), SkipGram(size=8, epochs=10**4))
+    assert len(blocks) < 1000
+
+
+def test_a_training_that_diverges_is_said() -> None:
+    with pytest.raises(DataError, match=r"lower the learning rate \(1e\+30\)"):
+        learn_word_vectors(worlds(300), SkipGram(size=8, learning_rate=1e30, workers=1))
+
+
+def test_rows_that_end_with_a_blank_are_read(tmp_path: Path) -> None:
+    (tmp_path / "v.txt").write_bytes(b"2 3\na 1 2 3 \nb 4 5 6 \r\n")
+    found = WordVectors.load(tmp_path / "v.txt")
+    assert found.words == ["a", "b"]
+    assert found.vectors.tolist() == [[1, 2, 3], [4, 5, 6]]
+    (tmp_path / "nan.txt").write_bytes(b"1 2\na 1 nan\n")
+    with pytest.raises(DataError, match="finite"):
+        WordVectors.load(tmp_path / "nan.txt")

@@ -72,7 +72,7 @@ def test_from_texts_to_a_resumed_run(
     assert build(folder, "--bad-lines", "skip") == 0
     assert (folder / "corpus.1" / "corpus.json").exists()
     assert main([*again, "--steps", "5"]) == 1
-    assert "the corpus that the run was trained on" in capsys.readouterr().err
+    assert "wanted the corpus that the run in" in capsys.readouterr().err
 
 
 def test_a_run_reads_standard_input(

@@ -24,12 +24,17 @@ def asked_part(conversation: Conversation) -> Conversation:
 
 
 def answer_all(
-    model: GPT, tokenizer: Tokenizer, conversations: Sequence[Conversation],
-    run_tool: RunTool, max_tokens: int, seed: int = 0,
+    model: GPT,
+    tokenizer: Tokenizer,
+    conversations: Sequence[Conversation],
+    run_tool: RunTool,
+    max_tokens: int,
+    seed: int = 0,
 ) -> list[Answer]:
     """Greedy answers, in batches of conversations of like length."""
     asked = [asked_part(c) for c in conversations]
-    order = sorted(range(len(asked)), key=lambda i: sum(len(m.content) for m in asked[i]))
+    lengths = [sum(len(message.content) for message in c) for c in asked]
+    order = np.argsort(lengths, kind="stable").tolist()
     found: dict[int, Answer] = {}
     rng = np.random.default_rng(seed)  # unused by greedy sampling, asked for by it
     for start in range(0, len(order), BATCH):

@@ -231,7 +231,7 @@ def test_threads_may_share_a_tokenizer() -> None:
 
 
 def test_a_special_text_may_look_like_another_token() -> None:
-    """ "a" and the letter that GPT-2 writes for a byte are in the vocabulary already."""
+    """The letter a, and the one that GPT-2 writes for a byte, are tokens already."""
     special = ["é", "a", "<|x|>"]
     trained = train_bpe(["héllo a b"] * 5, 300, special=special)
     loaded = tokenizer_from_json(json.loads(json.dumps(trained.to_json())))

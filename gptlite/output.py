@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import textwrap
 from typing import Any
+
+WIDEST = 40  # characters of a column; longer cells go on in the next line
 
 
 def print_table(rows: list[dict[str, Any]]) -> None:
     """Aligned columns, one for each name that occurs; empty where a row has none."""
     names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [names, *([str(row.get(name, "")) for name in names] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        cells = zip(line, widths, strict=True)
-        print("  " + "  ".join(f"{cell:<{width}}" for cell, width in cells).rstrip())
+    table = [names, *([str(row.get(name, "")) for name in names] for row in rows)]
+    wrapped = [[textwrap.wrap(cell, WIDEST) or [""] for cell in row] for row in table]
+    widths = [
+        max(len(line) for cell in column for line in cell)
+        for column in zip(*wrapped, strict=True)
+    ]
+    for row in wrapped:
+        for line in itertools.zip_longest(*row, fillvalue=""):
+            cells = zip(line, widths, strict=True)
+            print("  " + "  ".join(f"{cell:<{w}}" for cell, w in cells).rstrip())
 
 
 def print_result(result: dict[str, Any], as_json: bool) -> None:

@@ -144,15 +144,46 @@ def gradient_sizes(
     return ax
 
 
+def _place_labels(ax: Axes, places: np.ndarray, labels: Sequence[str]) -> np.ndarray:
+    """(n, 2): where each label's lower left corner goes, in pixels from its point.
+
+    One after another takes, of eight places around its point, the one that covers the
+    least of the other points and of the labels that are there already.
+    """
+    size = STYLE["font.size"] * ax.figure.dpi / 72
+    points = ax.transData.transform(places)  # (n, 2) pixels
+    taken = [(x - 5, y - 5, x + 5, y + 5) for x, y in points]
+
+    def overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+        width = min(a[2], b[2]) - max(a[0], b[0])
+        return max(0.0, width) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
+
+    out = []
+    for number, ((x, y), label) in enumerate(zip(points, labels, strict=True)):
+        w, h, gap = 0.6 * size * len(label), 1.1 * size, 7
+        others = taken[:number] + taken[number + 1 :]
+        covered = {}
+        for dx in (gap, -gap - w, -w / 2):
+            for dy in (-h / 2, gap, -gap - h):
+                if (dx, dy) != (-w / 2, -h / 2):  # not on the point itself
+                    box = x + dx, y + dy, x + dx + w, y + dy + h
+                    covered[box] = sum(overlap(box, other) for other in others)
+        best = min(covered, key=lambda box: covered[box])
+        taken.append(best)
+        out.append((best[0] - x, best[1] - y))
+    return np.array(out)
+
+
 @styled()
 def word_map(places: np.ndarray, words: Sequence[str], ax: Axes | None = None) -> Axes:
     """Words at their places (n, 2), such as those of `WordVectors.plane`."""
     ax = ax or new_axes(9, 6.5)
     ax.plot(*places.T, "o", color=BLUE)
-    for (x, y), word in zip(places, words, strict=True):
-        ax.annotate(word, (x, y), textcoords="offset points", xytext=(6, 5),
-                    parse_math=False)  # fmt: skip
-    ax.margins(0.12)
+    ax.margins(0.15)
+    ax.autoscale_view()
+    offsets = _place_labels(ax, places, words)
+    for place, word, offset in zip(places, words, offsets, strict=True):
+        ax.annotate(word, place, offset, textcoords="offset pixels", parse_math=False)
     ax.set(xlabel="first main direction", ylabel="second", title="Word vectors")
     return ax
 

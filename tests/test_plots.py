@@ -109,3 +109,12 @@ def test_mean_curves_show_the_mean_and_the_whole_spread() -> None:
         "one: 4.250 ± 0.250",
         "other: 3.250 ± 0.250",
     ]
+
+
+def test_labels_of_words_that_lie_close_do_not_cover_one_another() -> None:
+    places = np.array([[0, 0], [0.01, 0.01], [0.02, -0.01], [1, 1], [-1, 0.5]])
+    ax = plots.word_map(places, ["macbeth", "banquo", "lady$a$", "sword", "king"])
+    ax.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[i + 1 :])

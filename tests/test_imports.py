@@ -17,7 +17,7 @@ STOREYS = [
     {"errors", "config", "arena", "batch", "clock", "files", "output"},
     {"ops", "gradcheck", "plots"},
     {"parallel", "data"},
-    {"text"},
+    {"text", "tools"},
     {"corpus"},
     {"models"},
     {"training", "tasks"},

@@ -81,7 +81,7 @@ class Chat:
                 self.messages += (Message(role, said),)
                 if not calls:
                     return
-                result = self.run_tool(said, self.messages)
+                result = self.run_tool(said, self.messages[:-1])
                 self.messages += (Message("tool", result),)
         except BaseException:
             self.messages = before

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from gptlite.models.answer import Answer, RunTool, answers
 from gptlite.models.gpt import GPT
+from gptlite.tasks.metrics import ratio_interval, score_interval
+from gptlite.tasks.task import Task
 from gptlite.text.chat import Conversation, pack, render
 from gptlite.text.tokenizer import Tokenizer
+from gptlite.tools import run
 
 BATCH = 64  # conversations that are answered at a time
+LONGEST = 64  # tokens of an answer
 
 
 def asked_part(conversation: Conversation) -> Conversation:
@@ -46,16 +51,52 @@ def answer_all(
     return [found[i] for i in range(len(asked))]
 
 
-def bits_per_byte_of_answers(
+def answer_bits(
     model: GPT, tokenizer: Tokenizer, conversations: Sequence[Conversation]
-) -> list[float]:
-    """Of each conversation's last turn: how many bits the model needs for a byte."""
+) -> tuple[list[float], list[float]]:
+    """Of each conversation: the bits that the model needs for what is learned of it,
+    and how many bytes that is. Those that do not fit into the context are left out."""
     T = model.config.context_length
-    found = []
+    bits, sizes = [], []
     for conversation in conversations:
         rendered = render(conversation, tokenizer)
+        if len(rendered) > T + 1:
+            continue
         batch = pack([rendered], T)
         loss = model.loss(model.activations(*batch.ids.shape), batch)
         learned = rendered.ids[rendered.learned]
-        found.append(loss / math.log(2) / max(1, len(tokenizer.decode_bytes(learned))))
-    return found
+        bits.append(loss / math.log(2))
+        sizes.append(float(len(tokenizer.decode_bytes(learned))))
+    return bits, sizes
+
+
+def evaluate_task(
+    task: Task, model: GPT, tokenizer: Tokenizer, n: int, shown: int = 5
+) -> dict[str, Any]:
+    """The score of a model in one task, its interval, the baseline's, and samples.
+
+    A task that is measured by likelihood has bits a byte as its score: lower is better,
+    and its baseline is a model that knows nothing (8 bits a byte).
+    """
+    conversations = task.test(n)
+    if getattr(task, "measured_by", "answers") == "likelihood":
+        found = ratio_interval(*answer_bits(model, tokenizer, conversations))
+        baseline, some = 8.0, conversations[:shown]
+    else:
+        some = conversations
+        rng = np.random.default_rng(0)
+        guesses = [task.score(c, task.baseline(c, rng)) for c in conversations]
+        baseline = float(np.mean(guesses))
+    given = answer_all(model, tokenizer, some, run, LONGEST)
+    if some is conversations:
+        found = score_interval(
+            [task.score(c, a.text) for c, a in zip(conversations, given, strict=True)]
+        )
+    samples = [
+        {"asked": c[len(asked_part(c)) - 1].content, "answer": a.text,
+         "right": c[-1].content}
+        for c, a in zip(some[:shown], given, strict=False)
+    ]  # fmt: skip
+    return {"score": found.mean, "interval": [found.low, found.high],
+            "baseline": baseline, "metric": task.metric, "n": len(conversations),
+            "samples": samples}  # fmt: skip

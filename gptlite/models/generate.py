@@ -57,7 +57,7 @@ class Decoder:
         self.model.hidden(a, ids, offsets, cache=self.cache)
         hidden = a.final_norm[np.arange(len(ids)), last]  # (B, C)
         self.logits = np.empty((len(ids), self.V), hidden.dtype)
-        weight = self.model.params.token_embedding[: self.V]
+        weight = self.model.base.params.token_embedding[: self.V]
         self.model.ops.matmul(self.logits, hidden, weight.T)
 
     def append(self, ids: np.ndarray) -> None:

@@ -8,12 +8,12 @@ The order of the backward is the order of the forward, read from the bottom up.
 from __future__ import annotations
 
 import math
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gptlite.arena import Arena
+from gptlite.arena import Arena, Block
 from gptlite.batch import Batch
 from gptlite.config import GPTConfig
 from gptlite.errors import DataError
@@ -22,6 +22,8 @@ from gptlite.models.layout import (
     activation_blocks,
     check_index,
     heads,
+    matrix,
+    norm_before,
     parameter_blocks,
     positions_of,
     rows,
@@ -59,6 +61,11 @@ class GPT:
         self.initialise(np.random.default_rng(0) if rng is None else rng)
 
     @property
+    def base(self) -> GPT:
+        """The model whose weights are read; where all are frozen, not itself."""
+        return self
+
+    @property
     def n_params(self) -> int:
         return self.params.flat.size
 
@@ -83,22 +90,6 @@ class GPT:
             if name.endswith("proj_weight"):
                 tensor /= math.sqrt(2 * self.config.n_layer)
 
-    def _norm_before(self, w: Arena, a: Arena, l: int) -> SimpleNamespace:
-        """Tensors of the norm before layer `l`; after the last layer the final one.
-
-        `w` holds the parameters, or their gradients: the layout is the same.
-        """
-        if l == self.config.n_layer:
-            return SimpleNamespace(
-                weight=w.final_norm_weight, bias=w.final_norm_bias,
-                out=a.final_norm, mean=a.final_mean, rstd=a.final_rstd,
-            )  # fmt: skip
-        layer, act = w.layers[l], a.layers[l]
-        return SimpleNamespace(
-            weight=layer.norm1_weight, bias=layer.norm1_bias,
-            out=act.norm1, mean=act.mean1, rstd=act.rstd1,
-        )  # fmt: skip
-
     def hidden(
         self,
         a: Arena,
@@ -115,36 +106,32 @@ class GPT:
         weights: the parameters as products read them, packed (`None`: as they are).
         """
         ops, n_head = self.ops, self.config.n_head
-        w = weights or self.params
+        w, tables = weights or self.base.params, self.base.params
         positions = positions_of(ids, offsets, segments)
         check_index(ids, self.config.vocab_size, "token ids", "wrong tokenizer?")
         check_index(positions, self.config.context_length, "positions", "cut the text")
         x = a.embedded
         ops.embedding_forward(
-            x, ids, positions,
-            self.params.token_embedding, self.params.position_embedding,
-        )  # fmt: skip
+            x, ids, positions, tables.token_embedding, tables.position_embedding
+        )
         for l, (act, par) in enumerate(zip(a.layers, w.layers, strict=True)):
             self._norm_forward(a, l, x)
-            ops.linear_forward(act.qkv, act.norm1, par.qkv_weight, par.qkv_bias)
+            self.linear(w, a, l, "qkv", act.qkv, act.norm1)
             q, k, v = (heads(part, n_head) for part in thirds(act.qkv))
             if cache is not None:
                 k, v = cache.append(l, k, v, positions)
             ops.attention_forward(
                 heads(act.att, n_head), act.lse, q, k, v, offsets, segments, segments
             )
-            ops.linear_forward(
-                act.residual_mid, act.att, par.attn_proj_weight, par.attn_proj_bias,
-                residual=x,
-            )  # fmt: skip
+            self.linear(w, a, l, "attn_proj", act.residual_mid, act.att, residual=x)
             ops.layernorm_forward(
                 act.norm2, act.mean2, act.rstd2,
                 act.residual_mid, par.norm2_weight, par.norm2_bias,
             )  # fmt: skip
-            ops.linear_forward(act.fc, act.norm2, par.fc_weight, par.fc_bias)
+            self.linear(w, a, l, "fc", act.fc, act.norm2)
             ops.gelu_forward(act.gelu, act.fc)
-            ops.linear_forward(
-                act.residual_out, act.gelu, par.mlp_proj_weight, par.mlp_proj_bias,
+            self.linear(
+                w, a, l, "mlp_proj", act.residual_out, act.gelu,
                 residual=act.residual_mid,
             )  # fmt: skip
             x = act.residual_out
@@ -155,53 +142,59 @@ class GPT:
     ) -> None:
         """Add into the gradients `g`; `a.dnorm` holds that of `a.final_norm`."""
         ops, n_head = self.ops, self.config.n_head
-        w, dresidual = weights or self.params, a.dresidual
+        w, dresidual = weights or self.base.params, a.dresidual
         dresidual.fill(0)
         for l in reversed(range(self.config.n_layer)):
             act, par, grad = a.layers[l], w.layers[l], g.layers[l]
             self._norm_backward(g, a, l + 1, act.residual_out)
-            ops.linear_backward(
-                a.dfc, grad.mlp_proj_weight, grad.mlp_proj_bias,
-                dresidual, act.gelu, par.mlp_proj_weight,
-            )  # fmt: skip
+            self.linear_back(w, g, a, l, "mlp_proj", a.dfc, dresidual, act.gelu)
             ops.gelu_backward(a.dfc, a.dfc, act.fc)
-            ops.linear_backward(
-                a.dnorm, grad.fc_weight, grad.fc_bias, a.dfc, act.norm2, par.fc_weight
-            )
+            self.linear_back(w, g, a, l, "fc", a.dnorm, a.dfc, act.norm2)
             ops.layernorm_backward(
                 dresidual, grad.norm2_weight, grad.norm2_bias,
                 a.dnorm, act.residual_mid, par.norm2_weight, act.mean2, act.rstd2,
             )  # fmt: skip
-            ops.linear_backward(
-                a.datt, grad.attn_proj_weight, grad.attn_proj_bias,
-                dresidual, act.att, par.attn_proj_weight,
-            )  # fmt: skip
+            self.linear_back(w, g, a, l, "attn_proj", a.datt, dresidual, act.att)
             q, k, v = (heads(part, n_head) for part in thirds(act.qkv))
             dq, dk, dv = (heads(part, n_head) for part in thirds(a.dqkv))
             ops.attention_backward(
                 dq, dk, dv, heads(a.datt, n_head), heads(act.att, n_head), act.lse,
                 q, k, v, None, batch.segments, batch.segments,
             )  # fmt: skip
-            ops.linear_backward(
-                a.dnorm, grad.qkv_weight, grad.qkv_bias,
-                a.dqkv, act.norm1, par.qkv_weight,
-            )  # fmt: skip
+            self.linear_back(w, g, a, l, "qkv", a.dnorm, a.dqkv, act.norm1)
         self._norm_backward(g, a, 0, a.embedded)
         ops.embedding_backward(
             g.token_embedding, g.position_embedding,
             dresidual, batch.ids, positions_of(batch.ids, segments=batch.segments),
         )  # fmt: skip
 
+    def linear(
+        self, w: Arena | PackedWeights, a: Arena, l: int, name: str,
+        out: np.ndarray, inp: np.ndarray, residual: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        """`out = inp @ weight + bias + residual`, with layer `l`'s matrix `name`."""
+        weight, bias = matrix(w, l, name)
+        self.ops.linear_forward(out, inp, weight, bias, residual)
+
+    def linear_back(
+        self, w: Arena | PackedWeights, g: Arena, a: Arena, l: int, name: str,
+        dinp: np.ndarray, dout: np.ndarray, inp: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Overwrites dinp, adds into `g`; a frozen matrix has no gradient there."""
+        dweight, dbias = matrix(g, l, name)
+        weight, _ = matrix(w, l, name)
+        self.ops.linear_backward(dinp, dweight, dbias, dout, inp, weight)
+
     def _norm_forward(self, a: Arena, l: int, inp: np.ndarray) -> None:
         """The norm before layer `l`, of `inp`."""
-        norm = self._norm_before(self.params, a, l)
+        norm = norm_before(self.base.params, a, l)
         self.ops.layernorm_forward(
             norm.out, norm.mean, norm.rstd, inp, norm.weight, norm.bias
         )
 
     def _norm_backward(self, g: Arena, a: Arena, l: int, inp: np.ndarray) -> None:
         """Through the norm before layer `l`, whose input was `inp`."""
-        norm, grad = self._norm_before(self.params, a, l), self._norm_before(g, a, l)
+        norm, grad = norm_before(self.base.params, a, l), norm_before(g, a, l)
         self.ops.layernorm_backward(
             a.dresidual, grad.weight, grad.bias,
             a.dnorm, inp, norm.weight, norm.mean, norm.rstd,
@@ -214,7 +207,7 @@ class GPT:
         self.hidden(a, batch.ids, segments=batch.segments, weights=weights)
         self.ops.linear_cross_entropy_forward(
             a.losses.reshape(-1), a.logits, rows(a.final_norm),
-            (weights or self.params).token_embedding.T, *self._flat_targets(batch),
+            (weights or self.base.params).token_embedding.T, *self._flat_targets(batch),
         )  # fmt: skip
         return float(a.losses.sum(dtype=np.float64))
 
@@ -224,10 +217,11 @@ class GPT:
         """The same sum; the gradients of it are added into `g`."""
         self.hidden(a, batch.ids, segments=batch.segments, weights=weights)
         # the token embedding is used twice: here as output weights, later as input
+        table = g.token_embedding
         self.ops.linear_cross_entropy_forward_backward(
-            a.losses.reshape(-1), rows(a.dnorm), g.token_embedding.T,
+            a.losses.reshape(-1), rows(a.dnorm), None if table is None else table.T,
             a.logits, rows(a.final_norm),
-            (weights or self.params).token_embedding.T, *self._flat_targets(batch),
+            (weights or self.base.params).token_embedding.T, *self._flat_targets(batch),
         )  # fmt: skip
         self.backward(g, a, batch, weights)
         return float(a.losses.sum(dtype=np.float64))
@@ -245,13 +239,18 @@ class GPT:
         a = self.activations(B, T, for_backward=False)
         self.hidden(a, ids)
         out = np.empty((B, T, self.config.vocab_size), self.params.flat.dtype)
-        self.ops.matmul(rows(out), rows(a.final_norm), self.params.token_embedding.T)
+        self.ops.matmul(
+            rows(out), rows(a.final_norm), self.base.params.token_embedding.T
+        )
         return out
 
     def activations(self, B: int, T: int, for_backward: bool = True) -> Arena:
         """A new activation arena. For repeated use, see `Workspace`."""
-        blocks = activation_blocks(self.config, B, T, for_backward)
+        blocks = self.activation_blocks(B, T, for_backward)
         return Arena(blocks, self.params.flat.dtype)
+
+    def activation_blocks(self, B: int, T: int, for_backward: bool) -> list[Block]:
+        return activation_blocks(self.config, B, T, for_backward)
 
     def _flat_targets(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         targets = np.where(batch.mask, batch.targets, 0)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 
-from gptlite.arena import Block
+from gptlite.arena import Arena, Block
 from gptlite.config import GPTConfig
 from gptlite.errors import DataError
 
@@ -84,6 +87,30 @@ def activation_blocks(
         Block(whole),
         Block(training if for_backward else {}),
     ]
+
+
+def norm_before(w: Arena, a: Arena, l: int) -> SimpleNamespace:
+    """Tensors of the norm before layer `l`; after the last layer the final one.
+
+    `w` holds the parameters, or their gradients: the layout is the same.
+    """
+    if l == len(w.layers):
+        return SimpleNamespace(
+            weight=w.final_norm_weight, bias=w.final_norm_bias,
+            out=a.final_norm, mean=a.final_mean, rstd=a.final_rstd,
+        )  # fmt: skip
+    layer, act = w.layers[l], a.layers[l]
+    return SimpleNamespace(
+        weight=layer.norm1_weight, bias=layer.norm1_bias,
+        out=act.norm1, mean=act.mean1, rstd=act.rstd1,
+    )  # fmt: skip
+
+
+def matrix(w: Any, l: int, name: str) -> tuple[Any, Any]:
+    """(weight, bias) of layer `l`'s matrix `name`, such as "qkv", in an arena or in
+    packed weights; `None` for what is not there."""
+    layer = w.layers[l]
+    return getattr(layer, f"{name}_weight"), getattr(layer, f"{name}_bias")
 
 
 def heads(x: np.ndarray, n_head: int) -> np.ndarray:

@@ -9,10 +9,11 @@ from gptlite.models.gpt import GPT
 
 
 class PackedWeights:
-    """The parameters of a model, each matrix of a product as a `Packed` one.
+    """The weights of a model, each matrix of a product as a `Packed` one.
 
     Names are those of the parameters. All workers share it: each packs its part at
     the start of a step, and forward and backward of every worker read the whole.
+    Frozen weights are packed once, at the beginning.
 
     >>> import numpy as np
     >>> from gptlite.batch import Batch
@@ -27,7 +28,7 @@ class PackedWeights:
     """
 
     def __init__(self, model: GPT, dtype: str = "float32") -> None:
-        Packed, params = model.ops.Packed, model.params
+        Packed, params = model.ops.Packed, model.base.params
         self._packed: list[Any] = []
 
         def packed(name: str) -> Any:
@@ -37,10 +38,13 @@ class PackedWeights:
         self.token_embedding = packed("token_embedding")
         # norms and biases are read as they are
         self.layers = [SimpleNamespace(**vars(layer)) for layer in params.layers]
-        for name in model.hidden_matrices:
+        for name in model.base.hidden_matrices:
             _, l, short = name.split(".")
             setattr(self.layers[int(l)], short, packed(name))
         self._packed.sort(key=lambda p: -p.array.size)  # dealt out: nearly even parts
+        if model.base is not model:
+            self.pack()
+            self._packed.clear()  # nothing is left to be packed again
 
     def pack(self, rank: int = 0, size: int = 1) -> None:
         """Worker `rank` of `size` packs its part of the matrices as they are now."""

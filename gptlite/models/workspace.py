@@ -6,7 +6,6 @@ import numpy as np
 
 from gptlite.arena import Arena
 from gptlite.models.gpt import GPT
-from gptlite.models.layout import activation_blocks
 
 
 class Workspace:
@@ -24,7 +23,7 @@ class Workspace:
     def activations(self, B: int, T: int, for_backward: bool = True) -> Arena:
         key = (B, T, for_backward)
         if key not in self._views:
-            blocks = activation_blocks(self.model.config, B, T, for_backward)
+            blocks = self.model.activation_blocks(B, T, for_backward)
             size = sum(block.size for block in blocks)
             if size > self._buffer.size:
                 self._buffer = np.empty(size, self._buffer.dtype)

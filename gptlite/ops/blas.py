@@ -15,5 +15,7 @@ from gptlite.ops.reference import (
     linear_cross_entropy_forward,
     linear_cross_entropy_forward_backward,
     linear_forward,
+    lora_backward,
+    lora_forward,
     matmul,
 )

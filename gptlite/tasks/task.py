@@ -13,7 +13,8 @@ class Task(Protocol):
     """A job for an assistant.
 
     name: as on the command line. source: a line on where the data come from, with the
-    licence. metric: what a score of 1 means, in a few words.
+    licence. metric: what a score of 1 means, in a few words. A task may also have
+    measured_by = "likelihood": its measure is the bits per byte of the right answers.
 
     A conversation ends with the assistant's right answer. Everything before the first
     answer or call is what the model is given; if it calls tools, they are run.

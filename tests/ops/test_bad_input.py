@@ -25,6 +25,9 @@ def calls(make: Callable[..., np.ndarray]) -> dict[str, Callable[[], None]]:
     return {
         "matmul": lambda: kernels.matmul(make(4, 4), x, x.T),
         "linear": lambda: kernels.linear_forward(make(4, 4), x, make(6, 4), make(4)),
+        "lora": lambda: kernels.lora_forward(
+            make(4, 4), make(4, 2), x, make(6, 2), make(2, 4), 0.5
+        ),
         "layernorm": lambda: kernels.layernorm_forward(
             make(4, 6), losses, make(4), x, row, row
         ),

@@ -165,6 +165,24 @@ def test_linear_equals_its_reference(
     both("linear_backward", d, [dout, inp, weight])
 
 
+@given(SIZES, SIZES, SIZES, st.integers(1, 20), SEEDS)
+def test_lora_equals_its_reference(
+    N: int, C_in: int, C_out: int, r: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    inp, a, b = normal(rng, 2, N, C_in), normal(rng, C_in, r), normal(rng, r, C_out)
+    (out, dout), low = normal(rng, 2, 2, N, C_out), normal(rng, 2, N, r)
+    both("lora_forward", [out, low], [inp, a, b], 0.5)
+    d = [normal(rng, 2, N, C_in), normal(rng, C_in, r), normal(rng, r, C_out),
+         normal(rng, 2, N, r)]  # fmt: skip
+    both("lora_backward", d, [dout, low, inp, a, b], 0.5)
+    apart, same = [x.copy() for x in d], [*(x.copy() for x in d[:3]), low.copy()]
+    kernels.lora_backward(*apart, dout, low, inp, a, b, 0.5)
+    kernels.lora_backward(*same, dout, same[3], inp, a, b, 0.5)  # dlow is low itself
+    for x, y in zip(apart, same, strict=True):
+        assert_same_bits(x, y)
+
+
 @given(st.integers(1, 5), SIZES, SIZES, SIZES, SEEDS)
 def test_embedding_equals_its_reference(
     B: int, T: int, C: int, V: int, seed: int

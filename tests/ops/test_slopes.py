@@ -54,6 +54,23 @@ def test_linear_backward_is_the_slope(bias: bool) -> None:
     assert_is_slope(loss, params, d)
 
 
+def test_lora_backward_is_the_slope() -> None:
+    x = arrays(13, inp=(2, 3, 4), a=(4, 2), b=(2, 5), dout=(2, 3, 5))
+    low, scale = np.empty((2, 3, 2)), 0.7
+
+    def loss() -> float:
+        out = np.ones_like(x["dout"])  # something is there already
+        ops.lora_forward(out, low, x["inp"], x["a"], x["b"], scale)
+        return (out * x["dout"]).sum()
+
+    loss()
+    params = {name: x[name] for name in ("inp", "a", "b")}
+    d = {name: np.zeros_like(param) for name, param in params.items()}
+    dlow = np.full_like(low, np.nan)  # overwritten
+    ops.lora_backward(*d.values(), dlow, x["dout"], low, *params.values(), scale)
+    assert_is_slope(loss, params, d)
+
+
 def test_embedding_backward_is_the_slope() -> None:
     ids = np.array([[0, 2, 2], [4, 0, 2]])  # rows read once, twice, three times, never
     positions = np.array([[0, 1, 2], [3, 4, 5]])

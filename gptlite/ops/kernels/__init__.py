@@ -23,6 +23,7 @@ from gptlite.ops.kernels.linear_cross_entropy import (
     linear_cross_entropy_forward,
     linear_cross_entropy_forward_backward,
 )
+from gptlite.ops.kernels.lora import lora_backward, lora_forward
 from gptlite.ops.kernels.losses import (
     cross_entropy_forward,
     cross_entropy_forward_backward,
@@ -50,6 +51,8 @@ __all__ = [
     "linear_cross_entropy_forward",
     "linear_cross_entropy_forward_backward",
     "linear_forward",
+    "lora_backward",
+    "lora_forward",
     "matmul",
     "muon",
     "orthogonalize",

@@ -22,6 +22,7 @@ from gptlite.ops.reference.linear_cross_entropy import (
     linear_cross_entropy_forward,
     linear_cross_entropy_forward_backward,
 )
+from gptlite.ops.reference.lora import lora_backward, lora_forward
 from gptlite.ops.reference.losses import (
     cross_entropy_forward,
     cross_entropy_forward_backward,
@@ -49,6 +50,8 @@ __all__ = [
     "linear_cross_entropy_forward",
     "linear_cross_entropy_forward_backward",
     "linear_forward",
+    "lora_backward",
+    "lora_forward",
     "matmul",
     "muon",
     "orthogonalize",

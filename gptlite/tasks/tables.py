@@ -1,0 +1,84 @@
+"""Small made-up tables for the task `numbers`: cities, countries, animals and so on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gptlite.tasks.words import pick
+
+# what the rows are: their plural, names and columns; "price:90" has 1 … 90
+TABLES = {
+    "city": (
+        "cities",
+        "Oslo Bonn Rome Paris London Berlin Madrid Vienna Athens Dublin Moscow "
+        "Cairo Delhi Tokyo Sydney Boston Chicago Milan Geneva Prague",
+        "area:900 rain:90 heat:40 rent:900 height:900 snow:60 traffic:900 wind:90 "
+        "tax:90",
+    ),
+    "country": (
+        "countries",
+        "France Spain Italy Greece Egypt India China Japan Brazil Canada Mexico "
+        "Peru Kenya Norway Sweden Finland Austria Germany Russia",
+        "area:900 coast:900 debt:900 income:900 trade:900 forest:90 size:200 tax:90 "
+        "land:900",
+    ),
+    "animal": (
+        "animals",
+        "Lion Tiger Wolf Bear Horse Cow Dog Cat Mouse Eagle Swan Fish Whale Snake "
+        "Frog Sheep Fox Deer Duck Monkey",
+        "weight:900 length:200 height:200 speed:90 age:60 price:900 size:90 "
+        "sleep:20 food:90",
+    ),
+    "player": (
+        "players",
+        "Anna Tom Peter Mary John Paul Laura Emma David Sarah Max Lucy Mark Helen "
+        "Martin Julia George Nina Oscar Robert",
+        "age:60 height:200 weight:90 score:90 speed:40 prize:900 rank:90 skill:90 "
+        "level:40",
+    ),
+    "fruit": (
+        "fruits",
+        "Apple Pear Plum Cherry Lemon Orange Banana Grape Melon Peach Fig Kiwi "
+        "Olive Berry Coconut Apricot",
+        "price:90 weight:200 size:40 sugar:40 water:90 stock:900 demand:200 cost:90",
+    ),
+    "film": (
+        "films",
+        "Storm River Winter Summer Love Home Night Dream Fire Stone King Queen "
+        "Island Ocean Secret Star Moon Ghost Train War",
+        "length:200 age:90 price:40 score:90 cost:900 profit:900 rating:20 budget:900",
+    ),
+}
+
+
+def columns_of(table: str) -> list[str]:
+    return [name.partition(":")[0] for name in TABLES[table][2].split()]
+
+
+def cells(top: int, n: int, rng: np.random.Generator) -> list[int]:
+    """n numbers of 1 … top that differ; with 3 or 6 their mean has few decimals."""
+    found = list(dict.fromkeys(rng.integers(1, top + 1, 3 * n).tolist()))[:n]
+    found += range(top + 1, top + 1 + n - len(found))
+    if n % 3 == 0:
+        found[found.index(max(found))] += -sum(found) % n
+    return found
+
+
+def random_table(
+    table: str, column: str, rows: Sequence[str], rng: np.random.Generator
+) -> tuple[str, list[str], list[int]]:
+    """A CSV with this column, in half of all cases with another one before or after it;
+    the names of its rows, and the column's numbers."""
+    u, n = rng.random(2).tolist(), int(rng.integers(3, 7))
+    tops = dict(pair.split(":") for pair in TABLES[table][2].split())
+    other = pick(list(tops), u[0])
+    names = pick(((column,), (column,), (column, other), (other, column)), u[1])
+    if other == column:
+        names = (column,)
+    labels = [rows[i] for i in rng.permutation(len(rows))[:n].tolist()]
+    numbers = {name: cells(int(tops.get(name, 90)), n, rng) for name in names}
+    lines = [(table, *names), *zip(labels, *numbers.values(), strict=True)]
+    csv = "\n".join(", ".join(map(str, line)) for line in lines)
+    return csv, labels, numbers[column]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -27,9 +27,8 @@ from gptlite.text.chat import Conversation, conversation
 PHRASINGS = (
     "Describe this in a few words.", "Summarise this.", "Sum up the text.",
     "What is this text about?", "Give a short description.",
-    "Summarise it in one line.",
-    "Say in one line what this is about.", "In a few words, please.",
-    "Shorten this to one line.", "What is it, in short?",
+    "Summarise it in one line.", "Say in one line what this is about.",
+    "In a few words, please.", "Shorten this to one line.", "What is it, in short?",
 )  # fmt: skip
 LONGEST = 240  # characters of the text, about 80 tokens
 LONGEST_LINE = 80  # characters of a description
@@ -59,16 +58,15 @@ def first_sentence(extract: str) -> str:
     return sentence[:LONGEST].rsplit(" ", 1)[0] + "…"
 
 
-def _articles(entries: Iterator[dict[str, str]]) -> list[Article]:
-    """Those that have a short description, which does not repeat the text."""
-    found = (
-        Article(
-            e["title"], first_sentence(e["extract"]), plain(e.get("description", ""))
-        )
-        for e in entries
-        if e.get("description")
-    )  # fmt: skip
-    return [a for a in found if a.line and len(a.line) <= LONGEST_LINE]
+def _articles(entries: Iterable[dict[str, str]]) -> list[Article]:
+    """Those that have a short description."""
+    found = []
+    for entry in entries:
+        line = plain(entry.get("description") or "")
+        if 0 < len(line) <= LONGEST_LINE:
+            text = first_sentence(entry["extract"])
+            found.append(Article(entry["title"], text, line))
+    return found
 
 
 @lru_cache(maxsize=1)

@@ -13,42 +13,58 @@ TABLES = {
     "city": (
         "cities",
         "Oslo Bonn Rome Paris London Berlin Madrid Vienna Athens Dublin Moscow "
-        "Cairo Delhi Tokyo Sydney Boston Chicago Milan Geneva Prague",
+        "Cairo Delhi Tokyo Sydney Boston Chicago Milan Geneva Prague Lyon Turin "
+        "Warsaw Kiev Dakar Tunis Havana Bogota Seoul Manila Hanoi Dallas Denver "
+        "Miami Detroit Leeds York Cardiff Basel Graz",
         "area:900 rain:90 heat:40 rent:900 height:900 snow:60 traffic:900 wind:90 "
-        "tax:90",
+        "tax:90 crime:90 dust:60 smoke:60 sunshine:90 width:90 health:90 growth:40 "
+        "wage:900 water:200",
     ),
     "country": (
         "countries",
         "France Spain Italy Greece Egypt India China Japan Brazil Canada Mexico "
-        "Peru Kenya Norway Sweden Finland Austria Germany Russia",
+        "Peru Kenya Norway Sweden Finland Austria Germany Russia Portugal Ireland "
+        "Belgium Denmark Hungary Iceland Romania Israel Syria Iraq Nepal Korea "
+        "Vietnam Bolivia Ecuador Panama Morocco Algeria Libya Sudan Nigeria",
         "area:900 coast:900 debt:900 income:900 trade:900 forest:90 size:200 tax:90 "
-        "land:900",
+        "land:900 wheat:900 rice:900 oil:900 gas:200 coal:200 gold:90 iron:200 "
+        "steel:900 cotton:90 wool:60 milk:900",
     ),
     "animal": (
         "animals",
         "Lion Tiger Wolf Bear Horse Cow Dog Cat Mouse Eagle Swan Fish Whale Snake "
-        "Frog Sheep Fox Deer Duck Monkey",
+        "Frog Sheep Fox Deer Duck Monkey Bat Bee Ant Hare Pig Hen Goose Shark Trout "
+        "Otter Beaver Panda Zebra Lizard Spider Parrot Raven Turtle Bison Donkey",
         "weight:900 length:200 height:200 speed:90 age:60 price:900 size:90 "
-        "sleep:20 food:90",
+        "sleep:20 food:90 mass:900 range:200 hunger:40 memory:90 reach:60 width:60 "
+        "depth:200 energy:90 meat:200",
     ),
     "player": (
         "players",
         "Anna Tom Peter Mary John Paul Laura Emma David Sarah Max Lucy Mark Helen "
-        "Martin Julia George Nina Oscar Robert",
+        "Martin Julia George Nina Oscar Robert Adam Ben Carl Diana Eva Frank Grace "
+        "Hugo Ida James Kate Leo Maria Noah Olga Philip Ruth Sam Thomas Victor",
         "age:60 height:200 weight:90 score:90 speed:40 prize:900 rank:90 skill:90 "
-        "level:40",
+        "level:40 courage:40 balance:60 pace:60 form:20 time:200 energy:90 wage:900 "
+        "distance:90 reach:200",
     ),
     "fruit": (
         "fruits",
         "Apple Pear Plum Cherry Lemon Orange Banana Grape Melon Peach Fig Kiwi "
-        "Olive Berry Coconut Apricot",
-        "price:90 weight:200 size:40 sugar:40 water:90 stock:900 demand:200 cost:90",
+        "Olive Berry Coconut Apricot Nut Bean Pea Onion Carrot Tomato Pepper "
+        "Cabbage Potato Garlic Radish Pumpkin Spinach Almond",
+        "price:90 weight:200 size:40 sugar:40 water:90 stock:900 demand:200 cost:90 "
+        "acid:40 colour:20 salt:40 quality:60 supply:900 fat:40 length:60 width:40",
     ),
     "film": (
         "films",
         "Storm River Winter Summer Love Home Night Dream Fire Stone King Queen "
-        "Island Ocean Secret Star Moon Ghost Train War",
-        "length:200 age:90 price:40 score:90 cost:900 profit:900 rating:20 budget:900",
+        "Island Ocean Secret Star Moon Ghost Train War Road Bridge Castle Desert "
+        "Angel Silence Letter Mountain Stranger Journey Forest Window Circus "
+        "Harbour Tower Wedding Dancer Soldier Prison Morning",
+        "length:200 age:90 price:40 score:90 cost:900 profit:900 rating:20 "
+        "budget:900 action:60 humour:60 drama:90 music:90 delay:60 quality:60 "
+        "tax:200 rank:90 fee:900",
     ),
 }
 
@@ -64,6 +80,17 @@ def cells(top: int, n: int, rng: np.random.Generator) -> list[int]:
     if n % 3 == 0:
         found[found.index(max(found))] += -sum(found) % n
     return found
+
+
+def made_up(n: int, rng: np.random.Generator) -> list[str]:
+    """n names that nobody has, such as Kolira: they can be copied, not remembered."""
+    consonants, vowels = "bdfgklmnprstvz", "aeiou"
+    found: dict[str, None] = {}
+    while len(found) < n:
+        at = rng.integers(len(consonants) * len(vowels), size=3).tolist()
+        parts = [consonants[i // len(vowels)] + vowels[i % len(vowels)] for i in at]
+        found["".join(parts).title()] = None
+    return list(found)
 
 
 def random_table(

@@ -24,7 +24,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
-from typing import Any
 
 from gptlite.errors import DataError
 from gptlite.tools.calculator import show

@@ -10,7 +10,8 @@
 
 What has to be learned is which operation a question means, and to copy columns,
 numbers and names. So that they can be copied as tokens, all of them stand behind a
-blank in the question, in the call, in the tool's answer and in the sentence.
+blank in the question, in the call, in the tool's answer and in the sentence; and half
+of the tables have made-up names, so that to know names by heart does not help.
 
 Never drawn, and what the test asks for: some frames of sentences, some words as
 columns, one operation of each column, one in ten sums; and the test's tables have rows
@@ -28,7 +29,7 @@ import numpy as np
 
 from gptlite.tasks.held_out import held_out
 from gptlite.tasks.split import is_for_test, part
-from gptlite.tasks.tables import TABLES, columns_of, random_table
+from gptlite.tasks.tables import TABLES, columns_of, made_up, random_table
 from gptlite.tasks.words import pick
 from gptlite.text.chat import Conversation, conversation
 from gptlite.tools import last_document, run
@@ -153,7 +154,7 @@ class Numbers:
         """A sum, or a question on a table with a column and an operation of training.
 
         >>> Numbers().draw(np.random.default_rng(3))[-1].content
-        'The maximum tax is 79.'
+        'The largest cotton is 89.'
         """
         kind = pick((*KINDS, None), rng.random())
         if kind is None:
@@ -161,7 +162,8 @@ class Numbers:
         table = pick(list(TABLES), rng.random())
         fit = [c for c in columns_of(table) if kept_back(c) != kind.operation]
         column = pick(fit, rng.random())
-        rows = TABLES[table][1].split()
+        known = TABLES[table][1].split()
+        rows = known if rng.random() < 0.5 else made_up(6, rng)
         return question(table, column, kind, FRAMES[kind.frame], rows, rng)
 
     def test(self, n: int) -> list[Conversation]:

@@ -10,8 +10,9 @@
 
 What has to be learned is which operation a question means, and to copy columns,
 numbers and names. So that they can be copied as tokens, all of them stand behind a
-blank in the question, in the call, in the tool's answer and in the sentence; and half
-of the tables have made-up names, so that to know names by heart does not help.
+blank in the question, in the call, in the tool's answer and in the sentence. Many
+tables have columns and rows with made-up names, or any nouns and names of an
+encyclopedia, so that to know the usual ones by heart does not help.
 
 Never drawn, and what the test asks for: some frames of sentences, some words as
 columns, one operation of each column, one in ten sums; and the test's tables have rows
@@ -29,7 +30,7 @@ import numpy as np
 
 from gptlite.tasks.held_out import held_out
 from gptlite.tasks.split import is_for_test, part
-from gptlite.tasks.tables import TABLES, columns_of, made_up, random_table
+from gptlite.tasks.tables import TABLES, columns_of, made_up, names, nouns, random_table
 from gptlite.tasks.words import pick
 from gptlite.text.chat import Conversation, conversation
 from gptlite.tools import last_document, run
@@ -147,23 +148,30 @@ class Numbers:
     """Answer a question on a table, or do a sum, by calling a tool."""
 
     name = "numbers"
-    source = "made by a program: tables of random numbers; no licence needed"
+    source = (
+        "made by a program, with some words of the built-in encyclopedia (CC BY-SA)"
+    )
     metric = "the right number or name in the last sentence, after the tool was called"
 
     def draw(self, rng: np.random.Generator) -> Conversation:
         """A sum, or a question on a table with a column and an operation of training.
 
         >>> Numbers().draw(np.random.default_rng(3))[-1].content
-        'The largest cotton is 89.'
+        'The highest komapo is 57.'
         """
         kind = pick((*KINDS, None), rng.random())
         if kind is None:
             return sum_of(FRAMES["sum"], False, rng)
         table = pick(list(TABLES), rng.random())
         fit = [c for c in columns_of(table) if kept_back(c) != kind.operation]
-        column = pick(fit, rng.random())
-        known = TABLES[table][1].split()
-        rows = known if rng.random() < 0.5 else made_up(6, rng)
+        column, rows = pick(fit, rng.random()), TABLES[table][1].split()
+        u, v = rng.random(2).tolist()
+        if u < 0.5:
+            rows = made_up(6, rng) if u < 0.25 else names()
+        if v < 0.4:
+            column = (
+                made_up(1, rng)[0].lower() if v < 0.1 else pick(nouns(), v * 10 % 1)
+            )
         return question(table, column, kind, FRAMES[kind.frame], rows, rng)
 
     def test(self, n: int) -> list[Conversation]:

@@ -1,11 +1,17 @@
 """Rewrite a few words as told: instructions whose outcome a program can check.
 
     First reverse the order of the words, then put it in quotes: red house tree
-    "tree house red"
+     tree house red
+     "tree house red"
 
 Eighteen operations come alone or two after another, each asked for in two ways. About
 one in five pairs of operations is never drawn, in neither order: the test asks for
 these, so that what was learned has to be put together anew.
+
+An answer has a line for each instruction, and the last one counts. To write down what
+is in between helps a small model more than anything else: the second instruction has to
+be applied to words that can be read (Nye et al. 2021, arXiv:2112.00114). A line begins
+with a blank, so that its first word is the same token as in the question.
 
 What was chosen, and why: a model that reads tokens does not see letters, and one of
 five million parameters has no room for many spellings. So the words are some 200 common
@@ -124,7 +130,8 @@ def exercise(names: Sequence[str], rng: np.random.Generator) -> Conversation:
     """One or two operations on words drawn at random."""
     u = rng.random(8).tolist()
     drawn = list(dict.fromkeys(rng.integers(len(WORDS), size=16).tolist()))
-    n = 1 if names[0] == "letters" else 2 + int(4 * u[0])
+    n = 2 + int((2 if "twice" in names else 4) * u[0])
+    n = 1 if names[0] == "letters" else n
     words = [WORDS[i] for i in drawn[:n]]
     x, y = WORDS[drawn[-1]], WORDS[drawn[-2]]
     if "replace" in names:
@@ -136,10 +143,18 @@ def exercise(names: Sequence[str], rng: np.random.Generator) -> Conversation:
     told = ", then ".join(asked).format(x=x, y=y)
     if len(names) > 1 and u[5] < 0.5:
         told = f"first {told}"
+    lines = []
     for name in names:
         words = OPERATIONS[name].apply(words, x, y)
+        lines.append(" " + " ".join(words))
     question = f"{told[0].upper()}{told[1:]}: {text}"
-    return conversation(("user", question), ("assistant", " ".join(words)))
+    return conversation(("user", question), ("assistant", "\n".join(lines)))
+
+
+def last_line(answer: str) -> list[str]:
+    """The words of the last line that has any."""
+    lines = [line.split() for line in answer.splitlines() if line.strip()]
+    return lines[-1] if lines else []
 
 
 class Rewrite:
@@ -147,9 +162,7 @@ class Rewrite:
 
     name = "rewrite"
     source = "made by a program from 200 common English words; no licence needed"
-    metric = (
-        "the very text, blanks apart, for pairs of instructions never seen together"
-    )
+    metric = "the last line is right, for pairs of instructions never seen together"
 
     def draw(self, rng: np.random.Generator) -> Conversation:
         """One operation, or two that are trained together.
@@ -170,7 +183,8 @@ class Rewrite:
         ]
 
     def score(self, asked: Conversation, answer: str) -> float:
-        return float(answer.split() == asked[-1].content.split())
+        """1 if the last line is the right one, blanks apart."""
+        return float(last_line(answer) == last_line(asked[-1].content))
 
     def baseline(self, asked: Conversation, rng: np.random.Generator) -> str:
         """A copy of the words."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 
+from gptlite.data.sample import sample_file
+from gptlite.tasks.split import is_for_test
 from gptlite.tasks.words import pick
 
 # what the rows are: their plural, names and columns; "price:90" has 1 … 90
@@ -69,6 +73,9 @@ TABLES = {
 }
 
 
+RESERVED = {"count", "mean", "plot", "total"}  # what the tool or a question says
+
+
 def columns_of(table: str) -> list[str]:
     return [name.partition(":")[0] for name in TABLES[table][2].split()]
 
@@ -93,6 +100,30 @@ def made_up(n: int, rng: np.random.Generator) -> list[str]:
     return list(found)
 
 
+@lru_cache(maxsize=1)
+def nouns() -> list[str]:
+    """Words of the built-in encyclopedia that stand like a noun, for unusual columns.
+
+    One in ten is kept back: the columns that only the test has are of these. The usual
+    columns are not among them, for each of these has an operation that is kept back.
+    """
+    text = sample_file("encyclopedia.jsonl")
+    usual = {column for table in TABLES for column in columns_of(table)}
+    found = re.findall(r"\b(?:the|an?) ([a-z]{4,9}) (?:of|in|and|is|was|for)\b", text)
+    return sorted(
+        word for word in set(found) - usual - TABLES.keys() - RESERVED
+        if not word.endswith("est") and not is_for_test(word, 10)
+    )  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def names() -> list[str]:
+    """Words with a capital within its sentences, for unusual rows; one in ten not."""
+    text = sample_file("encyclopedia.jsonl")
+    found = re.findall(r"(?<=[a-z] )[A-Z][a-z]{2,8}\b", text)
+    return sorted(name for name in set(found) if not is_for_test(name, 10))
+
+
 def random_table(
     table: str, column: str, rows: Sequence[str], rng: np.random.Generator
 ) -> tuple[str, list[str], list[int]]:
@@ -101,11 +132,11 @@ def random_table(
     u, n = rng.random(2).tolist(), int(rng.integers(3, 7))
     tops = dict(pair.split(":") for pair in TABLES[table][2].split())
     other = pick(list(tops), u[0])
-    names = pick(((column,), (column,), (column, other), (other, column)), u[1])
+    columns = pick(((column,), (column,), (column, other), (other, column)), u[1])
     if other == column:
-        names = (column,)
+        columns = (column,)
     labels = [rows[i] for i in rng.permutation(len(rows))[:n].tolist()]
-    numbers = {name: cells(int(tops.get(name, 90)), n, rng) for name in names}
-    lines = [(table, *names), *zip(labels, *numbers.values(), strict=True)]
+    numbers = {name: cells(int(tops.get(name, 90)), n, rng) for name in columns}
+    lines = [(table, *columns), *zip(labels, *numbers.values(), strict=True)]
     csv = "\n".join(", ".join(map(str, line)) for line in lines)
     return csv, labels, numbers[column]

@@ -120,10 +120,36 @@ def test_the_right_answer_scores_1_and_a_copy_far_less() -> None:
     assert np.mean(guessed) < 0.05
 
 
-def test_blanks_do_not_count_and_letters_do() -> None:
-    asked = conversation(("user", "?"), ("assistant", "RED house"))
-    assert TASK.score(asked, " RED  house\n") == 1
-    assert TASK.score(asked, "red house") == TASK.score(asked, "") == 0
+@pytest.mark.parametrize(
+    ("answer", "score"),
+    [
+        (" RED  house\n", 1), (" red house\n RED house", 1), ("red house", 0), ("", 0),
+        (" RED house\n red house", 0), ("\n \n", 0), ("RED house.", 0),
+    ],
+)  # fmt: skip
+def test_the_last_line_counts_and_blanks_do_not(answer: str, score: float) -> None:
+    asked = conversation(("user", "?"), ("assistant", " house RED\n RED house"))
+    assert TASK.score(asked, answer) == score
+
+
+def test_an_answer_has_a_line_for_each_instruction() -> None:
+    for item in TASK.test(TESTED):
+        first, second = item[-1].content.split("\n")
+        names = operations_of(item)
+        told = item[0].content.rpartition(": ")[2]
+        x, y = words_in(item)
+        once = OPERATIONS[names[0]].apply(told.split(), x, y)
+        assert first.split() == once
+        assert second.split() == OPERATIONS[names[1]].apply(once, x, y)
+
+
+def words_in(asked: Conversation) -> tuple[str, str]:
+    """What stands for x and y in the instructions; empty where there is none."""
+    told = asked[0].content.partition(": ")[0]
+    if found := re.search(r"(?:eplace|hange) (\w+) (?:by|to) (\w+)", told):
+        return found[1], found[2]
+    found = re.search(r"the word (\w+)", told)
+    return (found[1] if found else "", "")
 
 
 @given(st.integers(0, 2**32), st.text(max_size=30))

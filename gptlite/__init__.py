@@ -21,13 +21,16 @@ _HOME = {
     "Block": "arena",
     "ByteTokenizer": "text.tokenizer",
     "CharTokenizer": "text.tokenizer",
+    "Chat": "assistant.chat",
     "Completion": "models.generate",
     "CorpusConfig": "config",
     "Dataset": "text.dataset",
+    "FinetuneConfig": "config",
     "GPT": "models.gpt",
     "GPTConfig": "config",
     "GptliteError": "errors",
     "KVCache": "models.cache",
+    "LoRA": "models.lora",
     "Optimizer": "training.optimizer",
     "Run": "training.run",
     "Sampling": "models.sampling",
@@ -39,9 +42,13 @@ _HOME = {
     "WorkerPool": "parallel.pool",
     "Workspace": "models.workspace",
     "build_corpus": "corpus.build",
+    "conversation": "text.chat",
+    "evaluate_task": "assistant.evaluate",
+    "finetune": "training.finetune",
     "generate": "models.generate",
     "gradient_check": "gradcheck",
     "learn_word_vectors": "text.skipgram",
+    "load_task": "tasks.registry",
     "preset": "config",
     "pretrain": "training.pretrain",
     "read_text": "text.dataset",
@@ -55,10 +62,10 @@ __all__ = sorted([*_HOME, *_MODULES, "load"])
 
 
 def load(run: str) -> Any:
-    """(model, tokenizer) of the run in the folder `run`."""
-    from gptlite.training.run import Run
+    """(model, tokenizer) of the run in the folder `run`, or "mini" in the package."""
+    from gptlite.training.run import open_run
 
-    return Run(run).load()
+    return open_run(run).load()
 
 
 def __getattr__(name: str) -> Any:

@@ -107,10 +107,10 @@ def command_generate(args: argparse.Namespace) -> dict[str, Any]:
 
     from gptlite.models.generate import generate, stream
     from gptlite.models.sampling import Sampling
-    from gptlite.training.run import Run
+    from gptlite.training.run import open_run
 
     sampling = Sampling(**given_fields(args, Sampling))
-    model, tokenizer = Run(args.run_folder).load()
+    model, tokenizer = open_run(args.run_folder).load()
     rng, stop = np.random.default_rng(args.seed), tuple(args.stop)
     if args.json:
         done = generate(
@@ -140,6 +140,7 @@ def command_demo(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def command_bench(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.bench import assistant as assistants
     from gptlite.bench import kernels, operations, system, train
     from gptlite.bench import text as texts
 
@@ -163,6 +164,8 @@ def command_bench(args: argparse.Namespace) -> dict[str, Any]:
         "first-step": lambda: system.bench_first_step(name, peer),
         "memory": lambda: system.bench_memory(name, peer),
         "import": lambda: system.bench_import(),
+        "finetune": lambda: assistants.bench_finetune(),
+        "chat": lambda: assistants.bench_chat(),
     }
     return run[args.what]()
 

@@ -150,15 +150,18 @@ class FinetuneConfig:
 
     tasks: such as "facts=2,rewrite", with weights; empty: all alike. conversations: how
     many are drawn; training goes through them in random order. replay: share of the
-    rows that are text of the pretraining, so that less of it is forgotten.
+    rows that are text of the pretraining, so that less of it is forgotten. rank: > 0
+    trains a LoRA adapter of this rank beside frozen weights, scaled by alpha / rank.
     """
 
     tasks: str = ""
     conversations: int = 20_000
     replay: float = 0.0
+    rank: int = 0
+    alpha: float = 16.0
 
     def __post_init__(self) -> None:
-        _check_numbers(self, "conversations")
+        _check_numbers(self, "conversations alpha", "rank")
         _require(0 <= self.replay < 1, "0 ≤ replay < 1", f"{self.replay}",
                  "it is a share of the rows")  # fmt: skip
 

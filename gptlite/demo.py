@@ -1,8 +1,9 @@
-"""`gptlite demo`: the road so far, in less than two minutes on a laptop."""
+"""`gptlite demo`: the road so far, in about two minutes on a laptop."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import shutil
 import sys
 import time
@@ -11,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from gptlite.config import CorpusConfig, SkipGram, preset
+from gptlite.assistant.evaluate import evaluate_task
+from gptlite.config import CorpusConfig, FinetuneConfig, SkipGram, TrainConfig, preset
 from gptlite.corpus.build import build_corpus
 from gptlite.corpus.corpus import is_corpus, open_corpus
 from gptlite.corpus.readers import sample_documents
@@ -20,9 +22,11 @@ from gptlite.errors import GptliteError
 from gptlite.models.generate import stream
 from gptlite.models.sampling import Sampling
 from gptlite.output import print_table
+from gptlite.tasks.registry import load_task
 from gptlite.text.skipgram import learn_word_vectors, words_of
 from gptlite.text.token_vectors import token_names
 from gptlite.text.tokenizer import Tokenizer, load_tokenizer
+from gptlite.training.finetune import finetune
 from gptlite.training.pretrain import Result, pretrain
 from gptlite.training.report import write_report
 
@@ -30,6 +34,7 @@ BARS = "▁▂▃▄▅▆▇█"
 VOCABULARY = 2048
 SENTENCE = "Shall I compare thee to a summer's day? I computed 2,048 tokens."
 ASKED = ("king", "city", "music")
+TAUGHT, TESTED = "translate", 60  # the task of the last stage, and words it is asked
 
 
 def sparkline(values: list[float]) -> str:
@@ -112,10 +117,39 @@ def run_demo(out: str, seconds: float | None) -> Result:
                       init_embeddings=str(vectors))  # fmt: skip
     stage("pretraining", start, show_training(result))
     write_report(result.run, result.summary, result.model.n_params, "gptlite demo")
+
+    start = time.perf_counter()
+    print(f"\n5. Fine-tuning: it is shown words with their translation, for "
+          f"{training.seconds / 3:.0f} s …", flush=True)  # fmt: skip
+    stage("fine-tuning", start, teach(result, out, training))
     print()
     print_table(rows)
     print(f"\nThe learning curve and all samples: {result.run.report_file}")
+    print("A model that was trained for longer is in the package: gptlite chat")
     return result
+
+
+def teach(base: Result, out: str, training: TrainConfig) -> str:
+    """Fine-tune on one task, show answers before and after; the scores as text."""
+    task, config = load_task(TAUGHT), dataclasses.replace(
+        training, seconds=training.seconds / 3, eval_every=0, sample_every=0,
+        warmup_steps=20,
+    )  # fmt: skip
+    before = evaluate_task(task, base.model, base.tokenizer, TESTED)
+    what = FinetuneConfig(TAUGHT, conversations=30_000)
+    tuned = finetune(out, f"{out}/assistant", config, what, replace=True)
+    after = evaluate_task(task, tuned.model, tuned.tokenizer, TESTED)
+    for old, new in list(zip(before["samples"], after["samples"], strict=True))[:4]:
+        print(
+            f"   {new['asked']}\n      before: {_short(old['answer'])}\n"
+            f"      after:  {_short(new['answer'])}   (right: {new['right']})"
+        )
+    return f"chrF {before['score']:.2f} → {after['score']:.2f}"
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) < 50 else text[:49] + "…"
 
 
 def show_training(result: Result) -> str:

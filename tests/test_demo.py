@@ -39,8 +39,9 @@ def test_the_demo_trains_shows_and_reports(
     summary = json.loads(shown.splitlines()[-1])
     assert summary["steps"] >= 20 and summary["out"] == out
     assert "validation loss" in shown and "→" in shown
-    for stage in ("Corpus", "Tokens", "Word vectors", "Pretraining"):
+    for stage in ("Corpus", "Tokens", "Word vectors", "Pretraining", "Fine-tuning"):
         assert f". {stage}" in shown
+    assert "before:" in shown and "chrF 0.0" in shown
     assert "king: " in shown and "Shall|" in shown
     assert shown.count("── step ") == 2 and "── step 10" in shown
     assert (tmp_path / "run" / "report.html").exists()

@@ -15,6 +15,7 @@ from matplotlib.axes import Axes  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
 
 from gptlite import plots  # noqa: E402
+from gptlite.errors import DataError  # noqa: E402
 
 METRICS: list[dict[str, Any]] = [
     *({"step": s, "loss": 4.0 - s / 50, "lr": 1e-3} for s in range(1, 101)),
@@ -118,3 +119,77 @@ def test_labels_of_words_that_lie_close_do_not_cover_one_another() -> None:
     boxes = [text.get_window_extent() for text in ax.texts]
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[i + 1 :])
+
+
+TOKENS = [b"<|user|>", b"an", b" owl", b"\n", b"\xf0\x9f", "\N{OWL}", "<|", b"<|end|>"]
+LEARNED = np.array([False, False, True, True, False, False, True, True])
+
+
+def colors_of(ax: Axes) -> list[str]:
+    """The colour of the box behind each token, and a * for a frame."""
+    found = []
+    for text in ax.texts:
+        x, y = text.get_position()
+        boxes = [
+            p for p in ax.patches
+            if p.get_x() < x < p.get_x() + p.get_width()
+            and p.get_y() < y < p.get_y() + p.get_height()
+        ]  # fmt: skip
+        filled = [p for p in boxes if p.get_facecolor()[3]]
+        assert len(filled) == 1
+        name = "blue" if filled[0].get_facecolor()[:3] < (0.5,) else "grey"
+        found.append(name + "*" * (len(boxes) - 1))
+    return found
+
+
+def test_a_token_is_blue_where_the_loss_counts_and_framed_if_it_is_special() -> None:
+    ax = plots.token_mask(TOKENS, LEARNED)
+    assert colors_of(ax) == ["grey*", "grey", "blue", "blue", "grey", "grey", "blue",
+                             "blue*"]  # fmt: skip
+    legend = ax.get_legend()
+    assert legend
+    assert [t.get_text() for t in legend.get_texts()] == [
+        "the loss counts it", "it does not count", "special token",
+    ]  # fmt: skip
+
+
+def test_blanks_newlines_and_what_is_no_text_can_be_seen() -> None:
+    ax = plots.token_mask(TOKENS, LEARNED)
+    assert texts(ax) == [
+        "<|user|>", "an", "␣owl", r"\n", r"\xf0\x9f", r"\U0001f989", "<|", "<|end|>",
+    ]  # fmt: skip
+    shown = texts(plots.token_mask(["", "$x$", "é", "\t", "a" * 99], np.zeros(5, bool)))
+    assert shown[:4] == ["", "$x$", "é", r"\t"]
+    assert shown[4].startswith("aaa") and shown[4].endswith("a…")
+
+
+@pytest.mark.filterwarnings("error")  # such as: a letter that the font has not
+@pytest.mark.parametrize("width", [None, 4.0])
+def test_tokens_fit_into_their_boxes_and_stand_in_order(width: float | None) -> None:
+    tokens = [*TOKENS, "x" * 99] * 20
+    mine = Figure(figsize=(width, 9)).subplots() if width else None
+    ax = plots.token_mask(tokens, np.tile([*LEARNED, True], 20), mine)
+    assert mine is None or ax is mine
+    ax.figure.draw_without_rendering()
+    boxes = [p.get_window_extent() for p in ax.patches]
+    shown = [text.get_window_extent() for text in ax.texts]
+    for text in shown:
+        assert any(b.x0 <= text.x0 and text.x1 <= b.x1 and b.y0 <= text.y0
+                   and text.y1 <= b.y1 for b in boxes)  # fmt: skip
+    order = [text.get_position()[::-1] for text in ax.texts]
+    assert len(order) == 180 and order == sorted(order)
+    assert len({line for line, _ in order}) == 40  # the long ones fill a line each
+
+
+def test_a_conversation_of_any_length_can_be_drawn(tmp_path: Path) -> None:
+    for n in (0, 1, 500):
+        ax = plots.token_mask(["owl"] * n, np.ones(n, bool))
+        assert len(ax.texts) == n
+        assert all(text.get_fontsize() >= 18 for text in ax.texts)
+        plots.save(ax, tmp_path / "mask.png")
+        assert (tmp_path / "mask.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_mask_of_another_conversation_is_an_error() -> None:
+    with pytest.raises(DataError, match="truth values as tokens, got 3 and 2"):
+        plots.token_mask(["a", "b"], np.ones(3, bool))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from gptlite.errors import DataError
 from gptlite.models.answer import Answer, RunTool, answers
 from gptlite.models.gpt import GPT
 from gptlite.tasks.metrics import ratio_interval, score_interval
@@ -76,11 +77,19 @@ def evaluate_task(
     """The score of a model in one task, its interval, the baseline's, and samples.
 
     A task that is measured by likelihood has bits a byte as its score: lower is better,
-    and its baseline is a model that knows nothing (8 bits a byte).
+    and its baseline is a model that knows nothing (8 bits a byte). parts: what a task
+    says of its scores besides their mean.
     """
     conversations = task.test(n)
     if getattr(task, "measured_by", "answers") == "likelihood":
-        found = ratio_interval(*answer_bits(model, tokenizer, conversations))
+        bits, sizes = answer_bits(model, tokenizer, conversations)
+        if not bits:
+            T = model.config.context_length
+            raise DataError(
+                f"wanted a conversation of {task.name} that fits into {T} tokens, got "
+                "none; leave the task out with --tasks, or train with a longer context"
+            )
+        found = ratio_interval(bits, sizes)
         baseline, some = 8.0, conversations[:shown]
     else:
         some = conversations
@@ -88,10 +97,12 @@ def evaluate_task(
         guesses = [task.score(c, task.baseline(c, rng)) for c in conversations]
         baseline = float(np.mean(guesses))
     given = answer_all(model, tokenizer, some, run, LONGEST)
+    parts: dict[str, float] = {}
     if some is conversations:
-        found = score_interval(
-            [task.score(c, a.text) for c, a in zip(conversations, given, strict=True)]
-        )
+        scores = [task.score(c, a.text) for c, a in zip(some, given, strict=True)]
+        found = score_interval(scores)
+        if hasattr(task, "parts"):
+            parts = task.parts(some, scores)
     samples = [
         {"asked": c[len(asked_part(c)) - 1].content, "answer": a.text,
          "right": c[-1].content}
@@ -99,4 +110,4 @@ def evaluate_task(
     ]  # fmt: skip
     return {"score": found.mean, "interval": [found.low, found.high],
             "baseline": baseline, "metric": task.metric, "n": len(conversations),
-            "samples": samples}  # fmt: skip
+            "parts": parts, "samples": samples}  # fmt: skip

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from pathlib import Path
 from typing import Any
 
 from gptlite.commands import Commands, add_defaults, given
 from gptlite.config import FinetuneConfig, TrainConfig
+
+STAGES = ("random", "pretrained")  # before the one that is evaluated
 
 # what fine-tuning does otherwise than pretraining
 FINETUNING = {
@@ -31,26 +34,48 @@ def command_finetune(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def command_eval(args: argparse.Namespace) -> dict[str, Any]:
-    from gptlite.assistant.evaluate import evaluate_task
-    from gptlite.tasks.registry import load_task
+    from gptlite.assistant.stages import evaluate_run, picture
     from gptlite.training.conversations import mixture
-    from gptlite.training.run import Run
 
-    model, tokenizer = Run(args.run_folder).load()
-    found = {}
-    for name in mixture(args.tasks):
-        found[name] = evaluate_task(load_task(name), model, tokenizer, args.n)
+    found = evaluate_run(args.run_folder, mixture(args.tasks), args.n)
+    if args.picture:
+        picture(found, Path(args.picture))
     if args.json:
-        return {"run": args.run_folder, "tasks": found}
-    rows = [
-        {"task": name, "score": f"{row['score']:.3f}",
-         "95 %": "{:.3f} … {:.3f}".format(*row["interval"]),
-         "baseline": f"{row['baseline']:.3f}", "n": row["n"], "best": row["metric"]}
-        for name, row in found.items()
-    ]  # fmt: skip
-    samples = [{"task": name, **sample} for name, row in found.items()
+        return found
+    samples = [{"task": name, **sample} for name, row in found["tasks"].items()
                for sample in row["samples"]]  # fmt: skip
-    return {"run": args.run_folder, "tasks": rows, "samples": samples}
+    return {"run": args.run_folder, "stage": found["stage"],
+            "tasks": _rows(found["tasks"], found["stage"]),
+            "bits per byte of held-out text": _texts(found["bits_per_byte_stages"]),
+            "samples": samples}  # fmt: skip
+
+
+def _rows(tasks: dict[str, Any], last: str) -> list[dict[str, Any]]:
+    """A line for each task: the stages' scores, and what else is known of the last."""
+
+    def shown(value: float | None) -> str:
+        return "" if value is None else f"{value:.3f}"
+
+    return [
+        {"task": name, "guess or copy": shown(row["baseline"]),
+         **{stage: shown(row[stage]) for stage in STAGES if stage in row},
+         last: shown(row["score"]), "95 %": "{:.3f} … {:.3f}".format(*row["interval"]),
+         "n": row["n"], "best is": row["metric"],
+         "parts": ", ".join(f"{k} {v:.3f}" for k, v in row["parts"].items())}
+        for name, row in tasks.items()
+    ]  # fmt: skip
+
+
+def _texts(stages: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
+    """A line for each source of text."""
+    sources = list(next(iter(stages.values())))
+    return [
+        {
+            "source": source,
+            **{name: f"{bits[source]:.3f}" for name, bits in stages.items()},
+        }
+        for source in sources
+    ]
 
 
 def command_chat(args: argparse.Namespace) -> dict[str, Any]:
@@ -60,13 +85,19 @@ def command_chat(args: argparse.Namespace) -> dict[str, Any]:
     from gptlite.assistant.terminal import talk
     from gptlite.models.sampling import Sampling
     from gptlite.tools import run
-    from gptlite.training.run import Run
+    from gptlite.training.run import open_run
 
-    model, tokenizer = Run(args.run_folder).load()
+    model, tokenizer = open_run(args.run_folder).load()
     sampling = Sampling(temperature=args.temperature, top_p=0.9)
     chat = Chat(model, tokenizer, run, sampling, rng=np.random.default_rng(args.seed))
     talk(chat)
     return {}
+
+
+def command_recipe(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.recipe import run_mini
+
+    return run_mini(args.out, args.scale, args.sample)
 
 
 def add(commands: Commands) -> None:
@@ -82,7 +113,17 @@ def add(commands: Commands) -> None:
     test.add_argument("run_folder", metavar="RUN")
     test.add_argument("--tasks", default="", metavar="NAMES", help="default: all")
     test.add_argument("-n", type=int, default=200, help="conversations of each task")
+    test.add_argument("--picture", metavar="PNG", help="draw the scores there")
     chat = commands.add("chat", command_chat, "talk with a fine-tuned model")
-    chat.add_argument("run_folder", metavar="RUN")
+    chat.add_argument("run_folder", metavar="RUN", nargs="?", default="mini",
+                      help="default: mini, the model in the package")  # fmt: skip
     chat.add_argument("--temperature", type=float, default=0.7, metavar="X")
     chat.add_argument("--seed", type=int, metavar="N")
+    recipe = commands.add("recipe", command_recipe, "make the model in the package")
+    recipe.add_argument("name", choices=["mini"])
+    recipe.add_argument("--out", default="runs/mini", metavar="DIR",
+                        help="folder; a recipe that is there goes on")  # fmt: skip
+    recipe.add_argument("--scale", type=float, default=1.0, metavar="X",
+                        help="share of the steps, such as 0.01 to try it")  # fmt: skip
+    recipe.add_argument("--sample", action="store_true",
+                        help="the package's texts; nothing is fetched")  # fmt: skip

@@ -76,6 +76,14 @@ def open_corpus(folder: str | Path, context_length: int) -> tuple[Dataset, Token
     return Dataset(train, validation, bytes_per_token, tuple(ranges)), tokenizer
 
 
+def validation_tokens(folder: Path) -> dict[str, np.ndarray]:
+    """The tokens of each source that are set aside, (n,) int64."""
+    sources = read_header(folder)["sources"]
+    parts = {s["name"]: _Source.of(s).validation for s in sources}
+    return {name: _tokens(folder, [part])[:] for name, part in parts.items()
+            if part.tokens > 1}  # fmt: skip
+
+
 class _Part(NamedTuple):
     """One split of a source, as corpus.json describes it."""
 

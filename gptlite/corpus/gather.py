@@ -34,6 +34,16 @@ class Kept(NamedTuple):
     text: bytes
 
 
+def in_validation(document: Document, config: CorpusConfig) -> bool:
+    """Whether any corpus of this configuration has the document in its validation part,
+    whatever else is in it. (Of a part of a whole, it is the whole that decides.)"""
+    return text_hash(clean(document.text), config.seed) <= _share(config)
+
+
+def _share(config: CorpusConfig) -> int:
+    return int(config.validation * 2**63) * 2
+
+
 class Gathering:
     """Sources are added one by one; then `kept` goes through what is left of them."""
 
@@ -97,7 +107,7 @@ class Gathering:
             left = records[flags == KEPT]
             np.minimum.at(lowest, left["source"], left["whole"])
             np.maximum.at(highest, left["source"], left["whole"])
-        share = np.uint64(int(self.config.validation * 2**63) * 2)
+        share = np.uint64(_share(self.config))
         # of two documents or more, at least one is for validation
         self._limits = np.where(lowest < highest, np.maximum(share, lowest), 0)
         if self.documents and not (self._limits < highest).any():

@@ -118,7 +118,8 @@ def load_model(path: Path) -> GPT:
 def _check_size(path: Path, config: GPTConfig) -> None:
     """Refuse a description larger than the file, before memory is taken for it."""
     C, V, L = config.n_embd, config.vocab_size, config.n_layer
-    least = 4 * (V * C + config.context_length * C + 12 * L * C * C)  # bytes
+    # bytes, of two for each number: a file may hold float16
+    least = 2 * (V * C + config.context_length * C + 12 * L * C * C)
     if path.stat().st_size < least:
         raise CheckpointError(
             f"wanted at least {least:,} bytes for the model that {path} describes, "

@@ -7,9 +7,10 @@ The order of the backward is the order of the forward, read from the bottom up.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -64,6 +65,10 @@ class GPT:
     def base(self) -> GPT:
         """The model whose weights are read; where all are frozen, not itself."""
         return self
+
+    def described(self) -> dict[str, Any]:
+        """What a file with the parameters says of them, to load them again."""
+        return {"model": dataclasses.asdict(self.config)}
 
     @property
     def n_params(self) -> int:

@@ -80,6 +80,16 @@ class LoRA(GPT):
     def base(self) -> GPT:
         return self._base
 
+    def described(self) -> dict[str, Any]:
+        """What belongs to A and B in a file: their base, by shape and weights."""
+        return {
+            "base": dataclasses.asdict(self.config),
+            "base_sha256": fingerprint(self.base),
+            "lora": {
+                "rank": self.rank, "alpha": self.alpha, "matrices": self.matrices,
+            },
+        }  # fmt: skip
+
     @property
     def hidden_matrices(self) -> list[str]:
         """Names of the adapter's matrices, all of them (those that Muon takes)."""
@@ -187,16 +197,7 @@ def fingerprint(model: GPT) -> str:
 
 def save_adapter(model: LoRA, path: Path) -> None:
     """Write A and B alone, and what they belong to, as a safetensors file."""
-    described = {
-        "base": dataclasses.asdict(model.config),
-        "base_sha256": fingerprint(model.base),
-        "lora": {
-            "rank": model.rank,
-            "alpha": model.alpha,
-            "matrices": model.matrices,
-        },
-    }
-    checkpoint.save(path, checkpoint.model_tensors(model.params), described)
+    checkpoint.save(path, checkpoint.model_tensors(model.params), model.described())
 
 
 def load_adapter(path: Path, base: GPT) -> LoRA:

@@ -7,7 +7,7 @@ likely the model finds what was really said, and by how varied its own answers a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -67,6 +67,15 @@ def sample_dialogues() -> tuple[list[Dialogue], list[Dialogue]]:
 def _without(dialogues: list[Dialogue], tested: list[Dialogue]) -> list[Dialogue]:
     known = {turn for turns in tested for turn in turns if len(turn) >= TELLING}
     return [turns for turns in dialogues if known.isdisjoint(turns)]
+
+
+def without_tests(documents: Iterable[Document]) -> Iterator[Document]:
+    """The documents that are not, and share nothing telling with, the test's dialogues:
+    for pretraining."""
+    _, tested = sample_dialogues()
+    for document in documents:
+        if _without([_turns(document)], tested):
+            yield document
 
 
 @lru_cache(maxsize=1)

@@ -7,6 +7,7 @@ a fact when it is asked in new words, and refuses a title that it has never met.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -38,6 +39,7 @@ PHRASINGS = {
 REFUSALS = {"en": "I don't know.", "fr": "Je ne sais pas."}
 LANGUAGES = tuple(REFUSALS)
 
+GOOD = 0.6  # ROUGE-L from which on a fact is told
 UNKNOWN = 0.2  # share of the questions
 PARTS = 16  # of the titles, by checksum: one is for the test, some are for training
 TEST_PART, TRAIN_PARTS = 0, range(1, 8)
@@ -175,6 +177,16 @@ class Facts:
         if normalised(right) in refusals:
             return float(normalised(answer) in refusals)
         return rouge_l(answer, right)
+
+    def parts(
+        self, asked: Sequence[Conversation], scores: Sequence[float]
+    ) -> dict[str, float]:
+        """The share of known titles told well, and of unknown titles refused."""
+        refused = [c[-1].content in REFUSALS.values() for c in asked]
+        told = [s >= GOOD for s, no in zip(scores, refused, strict=True) if not no]
+        right = [s for s, no in zip(scores, refused, strict=True) if no]
+        return {"known": sum(told) / max(1, len(told)),
+                "refused": sum(right) / max(1, len(right))}  # fmt: skip
 
     def baseline(self, asked: Conversation, rng: np.random.Generator) -> str:
         """The description of some other title, in either language."""

@@ -14,7 +14,8 @@ class Task(Protocol):
 
     name: as on the command line. source: a line on where the data come from, with the
     licence. metric: what a score of 1 means, in a few words. A task may also have
-    measured_by = "likelihood": its measure is the bits per byte of the right answers.
+    measured_by = "likelihood": its measure is the bits per byte of the right answers;
+    and parts(asked, scores) → {what: number}, shown beside the mean score.
 
     A conversation ends with the assistant's right answer. Everything before the first
     answer or call is what the model is given; if it calls tools, they are run.

@@ -12,6 +12,7 @@ import numpy as np
 from gptlite.config import FinetuneConfig, TrainConfig
 from gptlite.corpus.corpus import is_corpus, open_corpus
 from gptlite.errors import ConfigError
+from gptlite.models.lora import LoRA, fingerprint
 from gptlite.parallel.pool import WorkerPool, available_cores
 from gptlite.tasks.registry import load_task
 from gptlite.text.chat import special_ids
@@ -20,7 +21,7 @@ from gptlite.text.tokenizer import Tokenizer
 from gptlite.training.conversations import assistant_task, draw_conversations, mixture
 from gptlite.training.loop import Loop, Task
 from gptlite.training.pretrain import Result
-from gptlite.training.run import Run
+from gptlite.training.run import Run, open_run
 from gptlite.training.step import Trainer
 
 
@@ -62,26 +63,32 @@ def finetune(
 ) -> Result:
     """Fine-tune the run `base` on tasks, as the run `out`.
 
-    The model, its tokenizer and its context are those of `base`, which stays as it is.
+    The model, its tokenizer and its context are those of `base`, which stays as it is;
+    with `what.rank`, the run holds an adapter alone, and is loaded from both.
     resume: go on with the run in `out`, to the same bits.
     """
-    source, run = Run(base), Run(out)
+    source, run = open_run(base), Run(out)
     if source.folder.resolve() == run.folder.resolve():
         raise ConfigError(
             f"wanted another folder than {base} for the result; see --out"
         )
     model, tokenizer = source.load()
+    known = fingerprint(model)
     special_ids(tokenizer)  # without them: an error before any work
     T = model.config.context_length
     task = task_of(source, tokenizer, T, config, what)
+    if what.rank:
+        rng = np.random.default_rng(config.seed)
+        model = LoRA(model, what.rank, what.alpha, rng=rng)
     described = {
-        "base": str(source.folder.absolute()),
+        "base": str(source.folder.absolute()), "base_sha256": known,
         "finetune": dataclasses.asdict(what),
     }
     with WorkerPool(config.workers or available_cores(), config.pool) as pool:
         loop = Loop(run, Trainer(model, config, pool), task, config)
         earlier = None
         if resume:
+            run.check_same("base_sha256", known)
             loop.resume()
             run.write_config("", model.config, config, **described)
         else:

@@ -19,8 +19,23 @@ from gptlite.config import GPTConfig, TrainConfig, configs_from
 from gptlite.errors import CheckpointError, ConfigError, DataError
 from gptlite.models import checkpoint
 from gptlite.models.gpt import GPT
+from gptlite.models.lora import load_adapter
 from gptlite.text.tokenizer import Tokenizer, load_tokenizer
 from gptlite.training.step import Trainer
+
+BOXED = {"mini": Path(__file__).parents[1] / "mini"}  # models in the package
+
+
+def open_run(name: str) -> Run:
+    """The run in the folder `name`, or else the model in the package that is so called.
+
+    >>> open_run("mini").folder.name
+    'mini'
+    """
+    run = Run(name)
+    if name in BOXED and not run.config_file.exists():
+        return Run(BOXED[name])
+    return run
 
 
 class Run:
@@ -83,10 +98,23 @@ class Run:
         }
         files.write_text(self.config_file, json.dumps(described, indent=2))
 
+    def described(self) -> dict[str, Any]:
+        """All that config.json says."""
+        try:
+            return dict(json.loads(self.config_file.read_text(encoding="utf-8")))
+        except OSError as error:
+            raise CheckpointError(
+                f"wanted a run folder, got {self.folder} without config.json; "
+                "`gptlite pretrain --out` makes one"
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise CheckpointError(
+                f"cannot read {self.config_file}: {error}; the file is damaged"
+            ) from error
+
     def check_same(self, name: str, now: str | None) -> None:
         """Whether what config.json says of `name` is still so; else no resuming."""
-        described = json.loads(self.config_file.read_text(encoding="utf-8"))
-        if described.get(name) != now:
+        if self.described().get(name) != now:
             raise DataError(
                 f"wanted the {name} that the run in {self.folder} was trained on, got "
                 "another; was it built anew? Start a new run"
@@ -94,15 +122,10 @@ class Run:
 
     def read_config(self) -> tuple[str, GPTConfig, TrainConfig]:
         """(path of the text, model, training) as they were written."""
+        found = self.described()
         try:
-            found = json.loads(self.config_file.read_text(encoding="utf-8"))
             model, training = configs_from({**found["model"], **found["training"]})
             return str(found["text"]), model, training
-        except OSError as error:
-            raise CheckpointError(
-                f"wanted a run folder, got {self.folder} without config.json; "
-                "`gptlite pretrain --out` makes one"
-            ) from error
         except (ValueError, KeyError, TypeError) as error:
             if isinstance(error, ConfigError):
                 raise
@@ -117,7 +140,7 @@ class Run:
                 f"wanted a trained run, got {self.folder} without "
                 "checkpoint/last.safetensors; `gptlite pretrain --out` makes one"
             )
-        model = checkpoint.load_model(self.checkpoint_file)
+        model = self._model()
         tokenizer = load_tokenizer(self.tokenizer_file)
         if tokenizer.vocab_size > model.config.vocab_size:
             raise CheckpointError(
@@ -125,6 +148,26 @@ class Run:
                 f"tokenizer.json), got one for {model.config.vocab_size}"
             )
         return model, tokenizer
+
+    def _model(self) -> GPT:
+        """The stored model; an adapter is merged with its base, which is loaded too."""
+        if "lora" not in checkpoint.metadata(self.checkpoint_file):
+            return checkpoint.load_model(self.checkpoint_file)
+        base, _ = open_run(str(self.described().get("base"))).load()
+        return load_adapter(self.checkpoint_file, base).merge()
+
+    def export(self, folder: Path, **more: Any) -> Run:
+        """A copy in `folder` that is only to be used: float16, without moments.
+
+        more: what else config.json is to say. No path of this machine goes with it.
+        """
+        out, (model, tokenizer) = Run(folder), self.load()
+        _, _, training = self.read_config()
+        half = {name: tensor.astype(np.float16)
+                for name, tensor in checkpoint.model_tensors(model.params).items()}
+        checkpoint.save(out.checkpoint_file, half, model.described())
+        out.describe("", model.config, training, tokenizer, **more)
+        return out
 
     def save_state(
         self, trainer: Trainer, rng: np.random.Generator, seconds: float
@@ -134,7 +177,7 @@ class Run:
         tensors |= {"optimizer.m": trainer.optimizer.m.flat}
         tensors |= {"optimizer.v": trainer.optimizer.v.flat}
         described = {
-            "model": dataclasses.asdict(trainer.model.config),
+            **trainer.model.described(),
             "steps": trainer.optimizer.steps,
             "rng": rng.bit_generator.state,
             "seconds": seconds,

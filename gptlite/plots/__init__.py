@@ -1,0 +1,20 @@
+"""Pictures, large enough for the last row. The only part that imports matplotlib.
+
+Every function draws on `ax` (a new one if `None`) and returns it.
+"""
+
+from gptlite.plots.curves import (
+    gradient_sizes,
+    learning_curve,
+    mean_curves,
+    scaling,
+    task_scores,
+)
+from gptlite.plots.style import BLUE, GREY, ORANGE, STYLE, new_axes, save, styled
+from gptlite.plots.words import attention_map, corpus_picture, token_mask, word_map
+
+__all__ = [
+    "BLUE", "GREY", "ORANGE", "STYLE", "attention_map", "corpus_picture",
+    "gradient_sizes", "learning_curve", "mean_curves", "new_axes", "save", "scaling",
+    "styled", "task_scores", "token_mask", "word_map",
+]  # fmt: skip

@@ -14,7 +14,7 @@ from typing import Any
 from gptlite import __version__
 from gptlite.bench import PEERS
 from gptlite.clock import process_started
-from gptlite.commands import Commands, assistant, data, tokenizer, vectors
+from gptlite.commands import Commands, assistant, data, tokenizer, vectors, whole
 from gptlite.config import DTYPES, PRESETS, GPTConfig, TrainConfig, configs_from, preset
 from gptlite.errors import ConfigError, GptliteError
 from gptlite.output import print_result
@@ -195,13 +195,6 @@ def command_info(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def _whole(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"wanted a number ≥ 0, got {value}")
-    return value
-
-
 def _seconds(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
@@ -241,9 +234,9 @@ def build_parser() -> argparse.ArgumentParser:
     generate = command("generate", command_generate, "continue a prompt")
     generate.add_argument("run_folder", metavar="RUN")
     generate.add_argument("--prompt", required=True, metavar="TEXT")
-    generate.add_argument("--max-tokens", type=_whole, default=200, metavar="N")
+    generate.add_argument("--max-tokens", type=whole, default=200, metavar="N")
     generate.add_argument("--stop", action="append", default=[], metavar="TEXT")
-    generate.add_argument("--seed", type=_whole, metavar="N")
+    generate.add_argument("--seed", type=whole, metavar="N")
     from gptlite.models.sampling import Sampling
 
     add_fields(generate, Sampling)
@@ -254,7 +247,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("--against", metavar="PEER", help="torch or torch-compile")
     bench.add_argument("--dtype", choices=DTYPES, default="float32",
                        help="of the products (matmul, train)")  # fmt: skip
-    bench.add_argument("--workers", type=_whole, default=0, metavar="N")
+    bench.add_argument("--workers", type=whole, default=0, metavar="N")
 
     for part in (data, tokenizer, vectors, assistant):
         part.add(commands)
@@ -271,7 +264,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = args.run(args)
         print_result(result, args.json)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # closed: nobody wants to see it
+            sys.stdout.flush()
     except GptliteError as error:
         print(f"gptlite: error: {error}", file=sys.stderr)
         return 1

@@ -34,7 +34,8 @@ class Chat:
     """A conversation that goes on.
 
     run_tool: (call, conversation so far) → what the tool says. longest: tokens of an
-    answer; so much room is left in the context, and the history is cut to the rest.
+    answer, half the context at most; so much room is left in it, and the history is
+    cut to the rest.
     """
 
     model: GPT
@@ -50,6 +51,23 @@ class Chat:
     def __post_init__(self) -> None:
         self._special = special_ids(self.tokenizer)
         self._names = {self._special[name] for name in SPECIAL}
+        self.longest = min(self.longest, self.model.config.context_length // 2)
+        self.instruct(self.system)
+
+    @property
+    def room(self) -> int:
+        """Tokens for what was said; one more gives the assistant the word."""
+        return self.model.config.context_length - self.longest - 1
+
+    def instruct(self, text: str) -> None:
+        """What the assistant is told before all else; at most half the room."""
+        n = len(self.tokenizer.encode(text))
+        if n > self.room // 2:
+            raise DataError(
+                f"wanted a system text of at most {self.room // 2} tokens, got {n}; "
+                "shorten it"
+            )
+        self.system = text
 
     def reset(self) -> None:
         """Forget what was said."""
@@ -58,9 +76,7 @@ class Chat:
     def _prompt(self) -> list[int]:
         """What the model reads: the newest part of what was said."""
         system = (Message("system", self.system),) if self.system else ()
-        # one token gives the assistant the word
-        room = self.model.config.context_length - self.longest - 1
-        kept = shorten(system + self.messages, self.tokenizer, room)
+        kept = shorten(system + self.messages, self.tokenizer, self.room)
         return render_prompt(kept, self.tokenizer).tolist()
 
     def reply(self, text: str) -> Iterator[str]:
@@ -68,7 +84,7 @@ class Chat:
 
         What fails leaves the history as it was.
         """
-        before = self.messages
+        before = self.messages, self.last
         self.messages += (Message("user", text),)
         try:
             for _ in range(CALLS + 1):
@@ -83,8 +99,12 @@ class Chat:
                     return
                 result = self.run_tool(said, self.messages[:-1])
                 self.messages += (Message("tool", result),)
+            raise DataError(
+                f"wanted an answer after at most {CALLS} calls of tools, got another "
+                f"call: {said!r:.40}; ask in other words"
+            )
         except BaseException:
-            self.messages = before
+            self.messages, self.last = before
             raise
 
     def _turn(self) -> Iterator[tuple[str, bool]]:
@@ -125,8 +145,21 @@ class Chat:
     def _show(self, token: int) -> str:
         return repr(self.tokenizer.decode([token]))[1:-1].replace(" ", "␣")
 
-    def save(self, path: str | Path) -> None:
-        """Write the conversation as JSON lines: role and content of each turn."""
+    def save(self, path: str | Path) -> Path | None:
+        """Write the conversation as JSON lines: role and content of each turn.
+
+        Returns the new name of an earlier file that was called so, if there was one.
+        """
         lines = [json.dumps({"role": m.role, "content": m.content}, ensure_ascii=False)
                  for m in self.messages]  # fmt: skip
-        files.write_text(Path(path), "".join(line + "\n" for line in lines))
+        text = "".join(line + "\n" for line in lines)
+        path = Path(path)
+        try:
+            if path.exists() and not path.is_file():
+                raise DataError(f"wanted a file, got {path}, which is none")
+            earlier = files.set_aside(path) if path.exists() else None
+            # half a character pair (a surrogate) becomes what JSON writes for it
+            files.write_bytes(path, text.encode("utf-8", "backslashreplace"))
+        except (OSError, ValueError) as error:
+            raise DataError(f"cannot save: {error}; choose another name") from error
+        return earlier

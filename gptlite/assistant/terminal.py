@@ -4,40 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from gptlite.assistant.chat import Chat
-from gptlite.errors import GptliteError
+from gptlite.errors import DataError, GptliteError
 from gptlite.output import print_table
 
 HELP = """/system TEXT       what the assistant is told before all else
 /temperature X     0 always says the likeliest; higher is more varied
 /reset             forget what was said
-/save FILE         write the conversation as JSON lines
+/save FILE         write the conversation as JSON lines; a file that is there is kept
 /why               what else was likely in the last answer, and where the model looked
 /help              this; an empty line or the end of the input: leave"""
-
-
-def _system(chat: Chat, text: str) -> None:
-    chat.system = text
 
 
 def _temperature(chat: Chat, text: str) -> None:
     try:
         value = float(text)
-    except ValueError:
-        value = float("nan")
+    except ValueError as error:
+        raise DataError(
+            f"wanted a temperature such as 0.7, got {text!r:.40}"
+        ) from error
     chat.sampling = dataclasses.replace(chat.sampling, temperature=value)
 
 
 def _save(chat: Chat, text: str) -> None:
-    chat.save(text or "chat.jsonl")
-    print(f"saved {len(chat.messages)} turns in {text or 'chat.jsonl'}")
+    path = text or "chat.jsonl"
+    earlier = chat.save(path)
+    print(f"saved {len(chat.messages)} turns in {path}")
+    if earlier:
+        print(f"the earlier {path} is now {earlier}")
 
 
 COMMANDS: dict[str, Callable[[Chat, str], None]] = {
-    "/system": _system,
+    "/system": lambda chat, text: chat.instruct(text),
     "/temperature": _temperature,
     "/reset": lambda chat, text: chat.reset(),
     "/save": _save,
@@ -51,9 +53,9 @@ def answer(chat: Chat, line: str) -> None:
     name, _, text = line.partition(" ")
     if name.startswith("/"):
         if name not in COMMANDS:
-            print(f"wanted a command among {', '.join(COMMANDS)}, got {name}",
-                  file=sys.stderr)  # fmt: skip
-            return
+            raise DataError(
+                f"wanted a command among {', '.join(COMMANDS)}, got {name:.40}"
+            )
         COMMANDS[name](chat, text.strip())
         return
     for piece in chat.reply(line):
@@ -61,25 +63,34 @@ def answer(chat: Chat, line: str) -> None:
     print()
 
 
+def typed() -> Iterator[str]:
+    """What a person types, until an empty line or Ctrl-D."""
+    with contextlib.suppress(ImportError):  # line editing, where the system has it
+        import readline  # noqa: F401
+    print("Say something (/help: what else; an empty line: the end).")
+    with contextlib.suppress(EOFError):
+        while (line := input("> ")).strip():
+            yield line
+
+
+def piped() -> Iterator[str]:
+    """The lines of a pipe or a file that say something."""
+    return (line.rstrip("\n") for line in sys.stdin if line.strip())
+
+
 def talk(chat: Chat) -> None:
-    """Until an empty line or the end of the input; errors and Ctrl-C end one answer."""
+    """Answer every line. An error ends one answer; so does Ctrl-C of who types."""
+    if sys.stdin is None:
+        raise DataError("wanted something to answer, got a closed standard input")
+    if isinstance(sys.stdin, io.TextIOWrapper):  # bytes that are no text: no error
+        sys.stdin.reconfigure(errors="replace")
     asks = sys.stdin.isatty()
-    if asks:
-        with contextlib.suppress(ImportError):  # line editing, where the system has it
-            import readline  # noqa: F401
-        print("Say something (/help: what else; an empty line: the end).")
-    while True:
-        try:
-            line = input("> " if asks else "")
-        except EOFError:
-            return
-        if not line.strip():
-            if asks:
-                return
-            continue
+    for line in typed() if asks else piped():
         try:
             answer(chat, line)
         except GptliteError as error:
             print(error, file=sys.stderr)
-        except KeyboardInterrupt:  # enough of this answer
+        except KeyboardInterrupt:
+            if not asks:
+                raise
             print()

@@ -30,6 +30,14 @@ class Commands:
         return Commands(self._parsers.add_parser(name, help=text, description=text))
 
 
+def whole(text: str) -> int:
+    """A flag's value: a whole number, not below 0."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"wanted a number ≥ 0, got {value}")
+    return value
+
+
 def add_defaults(parser: argparse.ArgumentParser, kind: type) -> None:
     """A flag for every field of a dataclass, with the field's default."""
     for field in dataclasses.fields(kind):

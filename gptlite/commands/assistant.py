@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gptlite.commands import Commands, add_defaults, given
+from gptlite.commands import Commands, add_defaults, given, whole
 from gptlite.config import FinetuneConfig, TrainConfig
 
 STAGES = ("random", "pretrained")  # before the one that is evaluated
@@ -112,13 +112,13 @@ def add(commands: Commands) -> None:
     test = commands.add("eval", command_eval, "how good a model is at the tasks")
     test.add_argument("run_folder", metavar="RUN")
     test.add_argument("--tasks", default="", metavar="NAMES", help="default: all")
-    test.add_argument("-n", type=int, default=200, help="conversations of each task")
+    test.add_argument("-n", type=whole, default=200, help="conversations of each task")
     test.add_argument("--picture", metavar="PNG", help="draw the scores there")
     chat = commands.add("chat", command_chat, "talk with a fine-tuned model")
     chat.add_argument("run_folder", metavar="RUN", nargs="?", default="mini",
                       help="default: mini, the model in the package")  # fmt: skip
     chat.add_argument("--temperature", type=float, default=0.7, metavar="X")
-    chat.add_argument("--seed", type=int, metavar="N")
+    chat.add_argument("--seed", type=whole, metavar="N")
     recipe = commands.add("recipe", command_recipe, "make the model in the package")
     recipe.add_argument("name", choices=["mini"])
     recipe.add_argument("--out", default="runs/mini", metavar="DIR",

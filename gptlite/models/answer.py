@@ -87,6 +87,7 @@ def answers(
     """Answer every conversation; what the model calls is run, and it goes on.
 
     run_tool: (call, conversation so far) → what the tool says. max_tokens: of a turn.
+    Of a conversation longer than the context, the newest tokens are read.
     """
     added: list[Conversation] = [() for _ in conversations]
     finished = [False] * len(conversations)

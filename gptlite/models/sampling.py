@@ -64,21 +64,31 @@ def restrict(probabilities: np.ndarray, sampling: Sampling) -> np.ndarray:
     """
     p = probabilities
     V = p.shape[-1]
-    order = np.argsort(-p, axis=-1, kind="stable")  # ties: the lower id first
     if 0 < sampling.top_k < V:
-        tail = order[:, sampling.top_k :]
+        order = np.argsort(-p, axis=-1, kind="stable")  # ties: the lower id first
         p = p.copy()
-        np.put_along_axis(p, tail, 0, axis=-1)
+        np.put_along_axis(p, order[:, sampling.top_k :], 0, axis=-1)
         p /= p.sum(axis=-1, keepdims=True)
     if sampling.top_p < 1:
-        ranked = np.take_along_axis(p, order, axis=-1)
-        before = np.cumsum(ranked, axis=-1) - ranked  # mass of the better tokens
-        ranked = np.where(before < sampling.top_p, ranked, 0)
-        p = np.zeros_like(p)
-        np.put_along_axis(p, order, ranked, axis=-1)
+        p = np.stack([_nucleus(row, sampling.top_p) for row in p])
     if sampling.min_p > 0:
         p = np.where(p >= sampling.min_p * p.max(axis=-1, keepdims=True), p, 0)
     return p / p.sum(axis=-1, keepdims=True)
+
+
+def _nucleus(p: np.ndarray, mass: float) -> np.ndarray:
+    """p (V,) with all but the fewest tokens that hold this mass set to 0.
+
+    All tokens below (1 − mass) / V together hold less than 1 − mass: they are not among
+    the fewest, and need not be sorted.
+    """
+    likely = np.flatnonzero(p >= (1 - mass) / p.size)
+    likely = likely[np.argsort(-p[likely], kind="stable")]  # ties: the lower id first
+    ranked = p[likely]
+    kept = np.cumsum(ranked) - ranked < mass  # the better tokens hold less than that
+    out = np.zeros_like(p)
+    out[likely[kept]] = ranked[kept]
+    return out
 
 
 def sample(

@@ -100,9 +100,11 @@ def run_script(script: str, seconds: float, longest: int) -> tuple[list[str], st
         ) as child:  # fmt: skip
             watch = threading.Timer(seconds, stop, [child])
             watch.start()
-            printed = child.stdout.read(longest + 1) if child.stdout else b""
-            watch.cancel()
-            stop(child)
+            try:
+                printed = child.stdout.read(longest + 1) if child.stdout else b""
+            finally:  # Ctrl-C, too, leaves no child and no watch behind
+                watch.cancel()
+                stop(child)
     if len(printed) > longest:
         why = f"printed more than {longest} bytes"
     elif time.monotonic() - began >= seconds:

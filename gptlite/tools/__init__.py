@@ -17,6 +17,8 @@ from gptlite.text.chat import Message
 from gptlite.tools.calculator import calculator
 from gptlite.tools.table import table
 
+LONGEST = 200  # characters of an answer, which has to fit into the model's context
+
 # name: (what is asked, the CSV at hand, where a picture may be written) → answer
 TOOLS: dict[str, Callable[[str, str, Path | None], str]] = {
     "calculator": lambda asked, csv, picture: calculator(asked),
@@ -54,6 +56,12 @@ def run(
         if name not in TOOLS:
             raise DataError(f"wanted a tool among {', '.join(TOOLS)}, got {name!r:.40}")
         document = last_document(messages) if csv is None else csv
-        return TOOLS[name](asked.strip(), document, picture)
+        answer = TOOLS[name](asked.strip(), document, picture)
+        if len(answer) > LONGEST:
+            raise DataError(
+                f"wanted an answer of at most {LONGEST} characters, got {len(answer)}; "
+                "ask for less"
+            )
+        return answer
     except DataError as error:
         return f"error: {error}"

@@ -25,6 +25,7 @@ LONGEST = 200  # characters of an expression
 DEEPEST = 30  # brackets and signs inside each other
 BITS = 1000  # of a numerator or denominator: about 300 digits
 DECIMALS = 6  # that a result is rounded to
+DIGITS = 50  # of a whole number that is written out
 
 TOKEN = re.compile(r"\s*(\d+\.?\d*|\.\d+|\*\*|[-+*/%(),]|[A-Za-z_]\w*|$)", re.ASCII)
 
@@ -206,12 +207,12 @@ def show(x: Fraction) -> str:
     """A number as people write it: whole, or to 6 decimals without zeros at the end.
 
     Less than a thousandth has 6 digits that count; from 10^15 on the same, unless it is
-    whole.
+    whole and has at most 50 digits: an answer has to fit into the model's context.
 
     >>> show(Fraction(1, 3)), show(Fraction(5, 2)), show(Fraction(1, 3 * 10**6))
     ('0.333333', '2.5', '3.33333e-07')
     """
-    if x.denominator == 1:
+    if x.denominator == 1 and abs(x) < 10**DIGITS:
         return str(x.numerator)
     if not Fraction(1, 1000) <= abs(x) < 10**15:
         return f"{float(x):.6g}"

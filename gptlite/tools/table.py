@@ -53,10 +53,11 @@ Row = list[str]
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """names: of the columns; rows: a cell for each column, as text."""
+    """rows: a cell for each column, as text; numeric: which columns are numbers."""
 
     names: list[str]
     rows: list[Row]
+    numeric: list[bool]
 
     def column(self, name: str) -> int:
         """Which column is called so; capitals do not count."""
@@ -64,15 +65,11 @@ class Table:
             if known.casefold() == name.strip().casefold():
                 return i
         known = ", ".join(self.names)
-        raise DataError(f"wanted a column among {known:.200}, got {name.strip()!r:.40}")
-
-    def is_numeric(self, column: int) -> bool:
-        cells = [row[column] for row in self.rows if row[column]]
-        return bool(cells) and all(NUMBER.fullmatch(cell) for cell in cells)
+        raise DataError(f"wanted a column among {known:.80}, got {name.strip()!r:.40}")
 
     def numbers(self, column: int, rows: list[Row]) -> list[tuple[Fraction, Row]]:
         """The column's numbers in these rows, each with its row."""
-        if not self.is_numeric(column):
+        if not self.numeric[column]:
             raise DataError(f"wanted a column of numbers, got {self.names[column]!r}")
         found = [(Fraction(row[column]), row) for row in rows if row[column]]
         if not found:
@@ -84,13 +81,14 @@ def read_table(csv: str) -> Table:
     """A CSV with the names of its columns in the first line, within bounds."""
     if len(csv) > CHARACTERS:
         raise DataError(f"wanted a table of at most {CHARACTERS:,} characters")
+    csv = csv.removeprefix("\ufeff")  # which spreadsheets put before the first name
     try:
+        csv.encode()  # half a character pair (a surrogate) is none, and has no glyph
         lines = list(csv_files.reader(io.StringIO(csv), skipinitialspace=True))
-    except csv_files.Error as error:
-        raise DataError(
-            f"wanted a table as CSV, got text that is none: {error}"
-        ) from error
-    cells = [[cell.strip() for cell in line] for line in lines if any(line)]
+    except (csv_files.Error, UnicodeError) as error:
+        raise DataError(f"wanted a table as CSV, got another text: {error}") from error
+    # one blank between words, and no ends of lines: as in a question
+    cells = [[" ".join(cell.split()) for cell in line] for line in lines if any(line)]
     if len(cells) < 2:
         raise DataError("wanted a table: a line of names, then rows; found none")
     names, rows = cells[0], cells[1:]
@@ -105,7 +103,9 @@ def read_table(csv: str) -> Table:
             )
         if max(map(len, row)) > CELL:
             raise DataError(f"wanted cells of at most {CELL} characters, got more")
-    return Table(names, rows)
+    numeric = [any(column) and all(NUMBER.fullmatch(cell) for cell in column if cell)
+               for column in zip(*rows, strict=True)]  # fmt: skip
+    return Table(names, rows, numeric)
 
 
 def matching(table: Table, conditions: str) -> list[Row]:
@@ -119,7 +119,7 @@ def matching(table: Table, conditions: str) -> list[Row]:
             )
         name, sign, value = match.groups()
         column, holds = table.column(name), RELATIONS[sign]
-        if table.is_numeric(column):
+        if table.numeric[column]:
             if not NUMBER.fullmatch(value):
                 raise DataError(f"wanted a number after {sign}, got {value!r:.40}")
             rows = [r for r in rows if r[column]
@@ -153,8 +153,9 @@ def number(table: Table, what: str, column: int | None, rows: list[Row]) -> Frac
 
 def plot(bars: list[tuple[str, Fraction]], title: str, picture: Path | None) -> str:
     """Bars as a PNG file; where is for the caller to say."""
-    if picture is None:
-        raise DataError("wanted a place for a picture, got none; this is a text only")
+    # under another name, Matplotlib would write another format, or another file
+    if picture is None or picture.suffix != ".png":
+        raise DataError(f"wanted a place for a picture, such as a.png, got {picture}")
     if not 1 <= len(bars) <= BARS:
         raise DataError(f"wanted 1 … {BARS} bars, got {len(bars)}; filter or group")
     from gptlite import plots  # loads Matplotlib, which only a picture needs

@@ -103,6 +103,11 @@ def assistant_task(
             f"wanted at least 2 conversations that fit into {T + 1} tokens, got "
             f"{len(rendered)}; draw more, or take a longer context"
         )
+    if not any(one.learned.any() for one in rendered):
+        raise DataError(
+            "wanted conversations in which the assistant says something, got none; "
+            "end each with its answer"
+        )
     held_back, rows = pack(rendered[:cut], T), pack(rendered[cut:], T)
     n_text = round(replay * config.batch_size) if text is not None else 0
     learned = np.concatenate([one.ids[one.learned] for one in rendered[:cut]])

@@ -81,7 +81,8 @@ def finetune(
         rng = np.random.default_rng(config.seed)
         model = LoRA(model, what.rank, what.alpha, rng=rng)
     described = {
-        "base": str(source.folder.absolute()), "base_sha256": known,
+        "base": str(source.folder.absolute()),
+        "base_sha256": known,
         "finetune": dataclasses.asdict(what),
     }
     with WorkerPool(config.workers or available_cores(), config.pool) as pool:

@@ -163,8 +163,10 @@ class Run:
         """
         out, (model, tokenizer) = Run(folder), self.load()
         _, _, training = self.read_config()
-        half = {name: tensor.astype(np.float16)
-                for name, tensor in checkpoint.model_tensors(model.params).items()}
+        half = {
+            name: tensor.astype(np.float16)
+            for name, tensor in checkpoint.model_tensors(model.params).items()
+        }
         checkpoint.save(out.checkpoint_file, half, model.described())
         out.describe("", model.config, training, tokenizer, **more)
         return out

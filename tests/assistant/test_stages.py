@@ -164,7 +164,7 @@ def test_pretraining_does_not_see_the_dialogues_of_the_test() -> None:
     assert not [turn for turn in long if turn in kept]
 
 
-@pytest.mark.slow  # three minutes: every task is answered by three models
+@pytest.mark.slow  # every task is answered by three models
 def test_the_recipe_makes_a_model_and_goes_on_where_it_stopped(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

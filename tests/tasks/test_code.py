@@ -158,7 +158,9 @@ def test_no_answer_is_an_error_and_every_score_is_a_share(answer: str) -> None:
 @pytest.mark.parametrize(
     "answer",
     ["", "return", "I don't know.", "return x * 2\nimport os", "return wanted(x)",
-     "return answered(x)", "return open('x')", "x * 2", "return y * 2"],
+     "return answered(x)", "return open('x')", "x * 2", "return y * 2",
+     "return x * 2\x00", "return '\ud800'", "return x * 2" + " + 0" * 10**6,
+     "return sum(range(10000 ** 10))"],
 )  # fmt: skip
 def test_what_is_not_one_harmless_line_scores_0(answer: str) -> None:
     asked = ask("double", "x", "Return twice x.", "x * 2")

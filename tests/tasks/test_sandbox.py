@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from gptlite.errors import DataError, GptliteError
 from gptlite.tasks import sandbox
 from gptlite.tasks.allowed import checked_function
 from gptlite.tasks.sandbox import CHILD, Result, Trial, run_many, run_script
+from gptlite.tasks.sandbox_child import NOBODY
 
 posix = pytest.mark.skipif(os.name != "posix", reason="limits are those of POSIX")
 linux = pytest.mark.skipif(
@@ -38,6 +42,11 @@ ATTACKS = [
     ("return globals()", "name globals"),
     ("return os.getcwd()", "attribute getcwd"),
     ("return os", "name os"),
+    ("return os.fork()", "attribute fork"),
+    ("return os._exit(0)", "attribute _exit"),
+    ("return sys.exit()", "attribute exit"),
+    ("return ｏｐｅｎ('x')", "name open"),
+    ("return x._＿class_＿", "attribute __class__"),
     ("return exit()", "name exit"),
     ("return pow(9, 9 ** 9)", "name pow"),
     ("return x.__class__", "attribute __class__"),
@@ -81,6 +90,7 @@ ATTACKS = [
     ("return 1\nprint('a')", "one function"),
     ("return 1\ndef wanted(x): return 1", "one function"),
     ("return 1\n\x00", "not Python"),
+    ("return '\ud800'", "not Python"),
     ("return (", "not Python"),
     ("return " + "(" * 300, "not Python"),
     ("return " + "-" * 300 + "x", "levels"),
@@ -173,7 +183,8 @@ def test_a_line_that_never_ends_is_ended_and_the_others_are_tried() -> None:
 @pytest.mark.parametrize(
     "line",
     ["return [0] * 10000 * 10000 * 100", "return 'a' * 10000 * 10000 * 100",
-     "return '%999999999d' % x", "return list(range(10000 * 10000))"],
+     "return '%999999999d' % x", "return list(range(10000 * 10000))",
+     "return [0 for a in range(10000) for b in range(10000)]"],
 )  # fmt: skip
 def test_a_memory_bomb_does_not_go_off(line: str) -> None:
     assert tried(line).reason.startswith(("MemoryError", "computed for"))
@@ -264,6 +275,29 @@ def test_the_child_waits_no_longer_than_it_may() -> None:
     assert why == "took more than 0.5 s" and time.monotonic() - began < 10
 
 
+@posix
+def test_ctrl_c_leaves_no_child_and_no_watch_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    children = []
+
+    class Spy(subprocess.Popen):
+        def __init__(self, *args: object, **how: object) -> None:
+            super().__init__(*args, **how)
+            children.append(self)
+
+    monkeypatch.setattr(subprocess, "Popen", Spy)
+    main = threading.main_thread().ident
+    threading.Timer(0.5, signal.pthread_kill, [main, signal.SIGINT]).start()
+    with pytest.raises(KeyboardInterrupt):
+        in_child("import time; time.sleep(60)", seconds=60)
+    assert children[0].wait(5) == -signal.SIGKILL
+    for thread in threading.enumerate():  # a watch would keep Python from ending
+        if isinstance(thread, threading.Timer):
+            thread.join(5)
+            assert not thread.is_alive()
+
+
 def test_megabytes_are_not_read() -> None:
     printed, why = in_child("while True: os.write(1, b'a' * 100_000)")
     assert why == "printed more than 1000 bytes"
@@ -281,7 +315,8 @@ def test_the_child_sees_no_environment_and_no_packages(
 
 @linux
 def test_a_process_that_the_child_starts_ends_with_it() -> None:
-    """Root may fork in spite of the limit, and its child is ended with the group."""
+    """Where root is the only user, it may fork in spite of the limit: then what it
+    starts is ended with the group."""
     line = """
 try:
     other = os.fork()
@@ -301,6 +336,42 @@ os._exit(0)
         while is_running(other):
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def is_root() -> bool:
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def knows_nobody() -> bool:
+    """Whether root can become another user here."""
+    line = f"import os; os.setuid({NOBODY})"
+    return not subprocess.run(
+        [sys.executable, "-c", line], capture_output=True
+    ).returncode
+
+
+@posix
+@pytest.mark.skipif(
+    is_root() and not knows_nobody(), reason="root is the only user, and may fork"
+)
+def test_the_child_starts_no_process() -> None:
+    assert in_child("os.fork()")[1] == "its process ended with code 1"
+
+
+@pytest.mark.skipif(
+    not is_root() or not knows_nobody(),
+    reason="a child of the same user may remove and end what is that user's",
+)
+def test_the_child_of_root_ends_no_other_process_and_removes_no_file(
+    tmp_path: Path,
+) -> None:
+    kept = tmp_path / "kept"
+    kept.write_text("a")
+    tmp_path.chmod(0o755)
+    for line in (f"os.remove({str(kept)!r})", "os.kill(os.getppid(), 0)",
+                 f"os.rename({str(kept)!r}, 'a')", "os.setuid(0)"):  # fmt: skip
+        assert in_child(line)[1] == "its process ended with code 1"
+    assert kept.read_text() == "a"
 
 
 def is_running(process: str) -> bool:

@@ -91,6 +91,7 @@ def test_operators_bind_as_in_python(numbers: list[int], data: st.DataObject) ->
         ("sqrt(2)", "1.414214"), ("abs(-3.50)", "3.5"), ("round(2.675, 2)", "2.68"),
         ("round(7 / 2)", "4"), ("99999999999 * 99999999999", "9999999999800000000001"),
         ("1 / 3 - 10 ** 14", "-99999999999999.666667"), (".5 + 1.", "1.5"),
+        ("10 ** 49", "1" + "0" * 49), ("9 ** 300", "1.87393e+286"), ("1 +\n2", "3"),
     ],
 )  # fmt: skip
 def test_it_answers(expression: str, value: str) -> None:
@@ -109,7 +110,10 @@ def test_it_answers(expression: str, value: str) -> None:
         ("sqrt(1, 2)", "at most 1 numbers"), ("round(1, 0.5)", "0 … 30 decimals"),
         ("os", "a number"), ("__import__('os')", "numbers"), ("(1).real", "numbers"),
         ("abs.__class__", "numbers and"), ("1; 2", "numbers and"), ("١ + ٢", "numbers"),
-        ("1 " * 500, "at most 200 characters"), ("(" * 99, "at most 30 deep"),
+        ("1" * 10**7, "at most 200 characters"), ("(" * 99, "at most 30 deep"),
+        ("nan", "a number"), ("inf", "a number"), ("1e9", "an operator"),
+        ("²", "numbers"), ("½", "numbers"), ("\ud800", "numbers"), ("\x00", "numbers"),
+        ("'{0.__class__}'.format(1)", "numbers"), ("sqrt(-9 ** 300)", "got -1.87393e"),
         ("-" * 99 + "1", "at most 30 deep"), ("max(1, 2", "')'"),
     ],
 )  # fmt: skip

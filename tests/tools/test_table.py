@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gptlite.text.chat import conversation
-from gptlite.tools import run
+from gptlite.tools import LONGEST, run
 from gptlite.tools.calculator import show
 from gptlite.tools.table import ROWS
 
@@ -69,15 +70,39 @@ def test_what_cannot_be_answered_is_said(asked: str, wanted: str) -> None:
     ("csv", "wanted"),
     [
         ("", "a table"), ("only names", "a table"),
-        ("a, a\n1, 2", "columns with names"),
+        ("a, A\n1, 2", "columns with names"), ("a, b\n1, 2, 3", "2 cells in row 1"),
         ("a, \n1, 2", "columns with names"), ("a, b\n1", "2 cells in row 1, got 1"),
         ("a\n" + "1\n" * (ROWS + 1), "at most 50 columns"),
         ("a\n" + "x" * 200, "cells"), ("a\n" + "1" * 10**6, "a table"),
-        ('a, b\n"' + "x" * 200_000, "a table"),
+        ('a, b\n"' + "x" * 200_000, "a table"), ("a\n\ud800", "a table as CSV"),
     ],
 )  # fmt: skip
 def test_what_is_no_table_is_said(csv: str, wanted: str) -> None:
     assert run("table columns", csv=csv).startswith(f"error: wanted {wanted}")
+
+
+def test_blanks_ends_of_lines_and_a_spreadsheets_mark_are_no_part_of_a_cell() -> None:
+    csv = '\ufeffcity, price\n\n"New\n  York", 3\n"say ""hi""",\n'
+    assert run("table columns", csv=csv) == "columns = city, price; rows = 2"
+    assert run("table max price", csv=csv) == "max price = 3, city = New York"
+    assert run("table price where city = new  york", csv=csv) == "price = 3"
+    assert run("table city where city != New York", csv=csv) == 'city = say "hi"'
+
+
+@pytest.mark.parametrize("asked", ["mean price by city", "count where price > 1"])
+def test_the_largest_table_does_not_take_long(asked: str) -> None:
+    csv = "city, price\n" + "".join(f"c{i}, {i}\n" for i in range(ROWS))
+    begin = time.process_time()
+    run(f"table {asked}", csv=csv)
+    assert time.process_time() - begin < 2
+
+
+def test_no_answer_is_too_long_for_a_context() -> None:
+    names, cells = (", ".join(f"{i:02}" + x * 98 for i in range(50)) for x in "ab")
+    for asked in ("columns", "nothing", "count", "x" * 10**7):
+        assert len(run(f"table {asked}", csv=f"{names}\n{cells}")) <= LONGEST
+    answer = run("table columns", csv=f"{names}\n{cells}")
+    assert answer.startswith("error: wanted an answer of at most 200 characters")
 
 
 def test_the_newest_document_is_the_table_unless_the_user_gives_one() -> None:
@@ -110,12 +135,17 @@ def test_a_plot_is_a_picture_where_the_caller_wants_it(
 def test_a_plot_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     answer = run("table plot price", csv=CITIES, picture=tmp_path / "no" / "x.png")
     assert answer.startswith("error: wanted to write the picture")
+    for name in (".", "x", "x.svg", "x.nothing"):
+        answer = run("table plot price", csv=CITIES, picture=tmp_path / name)
+        assert answer.startswith("error: wanted a place for a picture")
+    assert not [*tmp_path.iterdir(), *tmp_path.parent.glob("*.png")]
 
 
 def test_the_model_has_no_say_in_where_a_picture_goes(tmp_path: Path) -> None:
     picture = tmp_path / "bars.png"
     for asked in ("plot price ../x.png", "plot price > x.png", "plot /tmp/x.png"):
-        run(f"table {asked}", csv=CITIES, picture=picture)
+        answer = run(f"table {asked}", csv=CITIES, picture=picture)
+        assert answer.startswith("error: wanted a column")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -111,8 +111,7 @@ def _pack(out: Path, first: Summary, second: Summary, n: int) -> dict[str, Any]:
     tuned.export(folder, finetune=what)
     found = stages.evaluate_run(str(tuned.folder), TASKS, n)
     found["run"] = "mini"
-    found["training"] = {"pretraining": dataclasses.asdict(first),
-                         "fine-tuning": dataclasses.asdict(second)}  # fmt: skip
+    found["training"] = {"pretraining": _costs(first), "fine-tuning": _costs(second)}
     files.write_text(folder / stages.RECORD, json.dumps(found, indent=1))
     stages.picture(found, folder / "evaluation.png")
     header = json.loads((out / "corpus" / "corpus.json").read_text(encoding="utf-8"))
@@ -141,10 +140,19 @@ def _check_same(out: Path, asked: dict[str, Any]) -> None:
         )
 
 
+def _costs(summary: Summary) -> dict[str, float]:
+    """What a stage took, all its sessions together, and where it ended."""
+    tokens = summary.steps * PRETRAINING.batch_size * MODEL.context_length
+    return {"steps": summary.steps, "seconds": summary.seconds,
+            "tokens_per_s": tokens / max(summary.seconds, 1e-9),
+            "val_loss": summary.val_loss}  # fmt: skip
+
+
 def _told(summary: Summary) -> str:
-    return (f"{summary.steps:,} steps in {summary.seconds / 60:.0f} min, "
-            f"{summary.tokens_per_s:,.0f} tokens/s, held-out loss "
-            f"{summary.val_loss:.3f} nats a token")  # fmt: skip
+    return (
+        "{steps:,} steps in {seconds:,.0f} s, {tokens_per_s:,.0f} tokens/s, "
+        "held-out loss {val_loss:.3f} nats a token"
+    ).format(**_costs(summary))
 
 
 def _say(text: str) -> None:

@@ -10,6 +10,7 @@ nobody can put words into another one's mouth.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -152,6 +153,33 @@ def shorten(
     )
 
 
+def first_fit(sizes: Sequence[int], room: int) -> list[int]:
+    """For each size in turn the first row that has so much room left, or a new one.
+
+    Rows with equal room wait in a heap, the first one on top: so a row is found by a
+    look at `room` tops, however many rows there are.
+
+    >>> first_fit([5, 3, 4, 2], 7)
+    [0, 1, 1, 0]
+    """
+    waiting: list[list[int]] = [[] for _ in range(room + 1)]
+    tops = np.full(room + 1, len(sizes))  # beyond all rows: nobody waits
+    found, rows = [], 0
+    for size in sizes:
+        left = size + int(tops[size:].argmin())
+        row = int(tops[left])
+        if row == len(sizes):
+            row, rows, left = rows, rows + 1, room
+        else:
+            heapq.heappop(waiting[left])
+            tops[left] = waiting[left][0] if waiting[left] else len(sizes)
+        left -= size
+        heapq.heappush(waiting[left], row)
+        tops[left] = waiting[left][0]
+        found.append(row)
+    return found
+
+
 def pack(rendered: Sequence[Rendered], T: int) -> Batch:
     """Conversations in rows of T + 1 tokens, as many in a row as fit (first fit).
 
@@ -159,21 +187,18 @@ def pack(rendered: Sequence[Rendered], T: int) -> Batch:
     a segment a conversation, so that none sees another. What is left of a row is a
     segment of its own with nothing to learn.
     """
-    rows: list[list[Rendered]] = []
-    room: list[int] = []
-    for one in sorted(rendered, key=len, reverse=True):
-        n = len(one) - 1  # the last token is a target only
-        if not 0 < n <= T:
+    for one in rendered:
+        if not 2 <= len(one) <= T + 1:
             raise DataError(
                 f"wanted conversations of 2 … {T + 1} tokens, got one of {len(one)}; "
                 "shorten it"
             )
-        row = next((i for i, left in enumerate(room) if left >= n), len(rows))
-        if row == len(rows):
-            rows.append([])
-            room.append(T)
+    longest_first = sorted(rendered, key=len, reverse=True)
+    # the last token of each is a target only
+    places = first_fit([len(one) - 1 for one in longest_first], T)
+    rows: list[list[Rendered]] = [[] for _ in range(max(places, default=-1) + 1)]
+    for one, row in zip(longest_first, places, strict=True):
         rows[row].append(one)
-        room[row] -= n
     shape = (len(rows), T)
     ids, targets = np.zeros((2, *shape), np.int64)
     mask, segments = np.zeros(shape, bool), np.full(shape, -1, np.int64)

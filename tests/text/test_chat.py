@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -19,6 +21,7 @@ from gptlite.text.chat import (
     USER,
     Message,
     conversation,
+    first_fit,
     pack,
     render,
     render_prompt,
@@ -172,3 +175,23 @@ def test_a_conversation_without_an_answer_teaches_nothing() -> None:
         assert loss == 0
         assert_near(grads.flat, np.zeros_like(grads.flat))
         assert not grads.flat.any()
+
+
+@given(st.lists(st.integers(1, 20), max_size=60), st.integers(20, 30))
+def test_first_fit_takes_the_first_row_that_has_room(
+    sizes: list[int], room: int
+) -> None:
+    left: list[int] = []
+    for size, row in zip(sizes, first_fit(sizes, room), strict=True):
+        wanted = next((i for i, n in enumerate(left) if n >= size), len(left))
+        assert row == wanted
+        if row == len(left):
+            left.append(room)
+        left[row] -= size
+
+
+def test_many_conversations_are_packed_in_linear_time() -> None:
+    start = time.perf_counter()
+    rows = first_fit([60] * 30_000 + [20] * 60_000, 256)
+    assert time.perf_counter() - start < 5.0  # each against each: minutes
+    assert max(rows) < 13_000

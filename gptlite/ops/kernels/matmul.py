@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit, types
 
+from gptlite.ops.kernels.few_rows import add_product
 from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.microkernel import multiply_tile, multiply_words_tile
 from gptlite.ops.kernels.packing import (
@@ -32,7 +33,7 @@ from gptlite.ops.kernels.weights import Packed, Weight
 # Columns of the result below which packing A does not pay; with AVX-512 it never does.
 IN_PLACE = 2**62 if LANES == 16 else 256
 HEIGHT = 16 * ROWS  # rows of A packed at a time
-FEW_ROWS = 4  # below, b is read about once: copying it would take longer than BLAS
+FEW_ROWS = 4  # below, b is read about once: copying it would take longer
 NOTHING = np.zeros((0, 0), np.float32)
 ZEROS = np.zeros(COLS, np.float32)
 NO_FLOATS = np.zeros(0, np.float32)
@@ -173,10 +174,8 @@ def product(
         out[...] = 0 if start is None else start
         return
     if len(a) < FEW_ROWS and not isinstance(b, Packed) and not bfloat16:
-        if start is None:
-            np.matmul(a, matrix, out=out)
-        else:
-            np.add(a @ matrix, start, out=out)
+        out[...] = 0 if start is None else start
+        add_product(out, a, matrix)
         return
     _multiply(
         out, a, matrix, packed,

@@ -26,7 +26,7 @@ from gptlite.training.pretrain import pretrain
 SIZES = {  # layers, heads, channels
     "small": (4, 4, 128), "medium": (6, 6, 192), "mini": (6, 8, 256),
 }  # fmt: skip
-BUDGETS = (1_500_000, 6_000_000)  # tokens
+BUDGETS = (1_000_000, 4_000_000)  # tokens
 VOCABULARIES = (2048, 8192)  # the recipe's is the third
 RATES = (1e-3, 6e-3)  # the recipe's is the third
 

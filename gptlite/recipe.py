@@ -41,12 +41,12 @@ PRETRAINING = TrainConfig(
     learning_rate=3e-3, final_learning_rate=1e-4, eval_every=500, sample_every=1000,
 )  # fmt: skip
 FINETUNING = dataclasses.replace(
-    PRETRAINING, steps=10_500, learning_rate=2e-3, warmup_steps=50, sample_every=0
+    PRETRAINING, steps=9000, learning_rate=2e-3, warmup_steps=50, sample_every=0
 )
 # weights by trial: what is learned by heart has to be seen some 80 times
 TASK_WEIGHTS = FinetuneConfig(
     tasks="facts=10,rewrite=4,translate=4,chat=1,numbers=0.9,summary=0.9,code=0.6",
-    conversations=500_000, replay=0.3,
+    conversations=500_000, replay=0.15,
 )  # fmt: skip
 TESTED = 400  # conversations of each task, in the evaluation at the end
 

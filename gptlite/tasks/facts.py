@@ -15,27 +15,11 @@ import numpy as np
 from gptlite.tasks.data import data_file
 from gptlite.tasks.held_out import held_out
 from gptlite.tasks.metrics import normalised, rouge_l
+from gptlite.tasks.phrasings import FACTS
 from gptlite.tasks.split import part
+from gptlite.tasks.words import pick
 from gptlite.text.chat import Conversation, conversation
 
-# who and what are asked of everything: the list does not say what is a person
-PHRASINGS = {
-    "en": (
-        "What is {}?", "Who is {}?", "Who or what is {}?", "{}?", "What's {}?",
-        "Who was {}?", "Define {}.", "Describe {}.", "Tell me what {} is.",
-        "Tell me who {} is.", "Tell me about {}.", "Do you know {}?", "what is {}",
-        "What do you know about {}?", "In one line, what is {}?",
-        "I have never heard of {}. What is it?",
-    ),
-    "fr": (
-        "Qu'est-ce que {} ?", "Qui est {} ?", "Qui ou qu'est-ce que {} ?",
-        "C'est quoi, {} ?", "{}, c'est quoi ?", "{}, qui est-ce ?", "Qui était {} ?",
-        "Définis {}.", "Décris {}.", "Dis-moi ce qu'est {}.", "Dis-moi qui est {}.",
-        "Connais-tu {} ?", "Que sais-tu sur {} ?", "qu'est-ce que {}",
-        "En une ligne, qu'est-ce que {} ?",
-        "Je ne connais pas {}. Qu'est-ce que c'est ?",
-    ),
-}  # fmt: skip
 REFUSALS = {"en": "I don't know.", "fr": "Je ne sais pas."}
 LANGUAGES = tuple(REFUSALS)
 
@@ -148,12 +132,10 @@ class Facts:
     def draw(self, rng: np.random.Generator) -> Conversation:
         """A question in a phrasing for training; a fifth are on unknown titles."""
         language = LANGUAGES[int(rng.random() * 2)]
-        phrasings = PHRASINGS[language]
-        phrasing = phrasings[int(rng.random() * len(phrasings))]
-        if rng.random() < UNKNOWN:
-            return _ask(phrasing, draw_unknown(rng), language)
-        titles = _known_titles()
-        return _ask(phrasing, titles[int(rng.random() * len(titles))], language)
+        known = rng.random() >= UNKNOWN
+        title = pick(_known_titles(), rng.random()) if known else draw_unknown(rng)
+        # who and what are asked of everything: the list does not say who is a person
+        return _answered(FACTS[language].ask(title, rng), title, language)
 
     def test(self, n: int) -> list[Conversation]:
         """Held-out phrasings, languages alternating; every fifth title is unknown."""
@@ -193,10 +175,10 @@ class Facts:
         return self.draw(rng)[-1].content
 
 
-def _ask(phrasing: str, title: str, language: str) -> Conversation:
+def _answered(question: str, title: str, language: str) -> Conversation:
     found = facts().get(title)
     answer = found[language] if found else REFUSALS[language]
-    return conversation(("user", phrasing.format(title)), ("assistant", answer))
+    return conversation(("user", question), ("assistant", answer))
 
 
 def _in_new_words(titles: list[str], n: int) -> list[Conversation]:
@@ -207,5 +189,6 @@ def _in_new_words(titles: list[str], n: int) -> list[Conversation]:
     for number, i in enumerate(order):
         language = LANGUAGES[number % 2]
         some = phrasings[language]
-        asked.append(_ask(some[number // 2 % len(some)], titles[i], language))
+        question = some[number // 2 % len(some)].format(titles[i])
+        asked.append(_answered(question, titles[i], language))
     return asked

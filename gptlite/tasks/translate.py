@@ -20,24 +20,11 @@ from gptlite.data.sources import source
 from gptlite.errors import DataError
 from gptlite.tasks.held_out import held_out
 from gptlite.tasks.metrics import chrf
+from gptlite.tasks.phrasings import TRANSLATE
 from gptlite.tasks.split import is_for_test
+from gptlite.tasks.words import pick
 from gptlite.text.chat import Conversation, conversation
 
-# asked in the language that one has the words in
-PHRASINGS = {
-    "en": (
-        "Translate into French: {}", "Translate {} into French.", "{} in French?",
-        "How do you say {} in French?", "What is {} in French?", "Say {} in French.",
-        "What is the French for {}?", "In French: {}", "Put {} into French.",
-        "French for {}?", "I need this in French: {}",
-    ),
-    "fr": (
-        "Traduis en anglais : {}", "Traduis {} en anglais.", "{} en anglais ?",
-        "Comment dit-on {} en anglais ?", "Qu'est-ce que {} en anglais ?",
-        "Dis {} en anglais.", "En anglais : {}", "Mets {} en anglais.",
-        "Quel est l'anglais de {} ?", "Il me faut ceci en anglais : {}",
-    ),
-}  # fmt: skip
 ONE_IN = 8  # words and verses that are never drawn
 VERSES = 0.1  # share of the draws, where they were fetched
 LONGEST_VERSE = 70  # characters
@@ -104,12 +91,11 @@ class Translate:
     def draw(self, rng: np.random.Generator) -> Conversation:
         """A word, or now and then a verse; either way with equal chance."""
         back = rng.random() < 0.5
-        kind, some = "words", PHRASINGS["fr" if back else "en"]
-        if _has_verses() and rng.random() < VERSES:
-            kind, some = "verses", some[:1]
-        pairs = _part(kind, tested=False)
-        pair = pairs[int(rng.random() * len(pairs))]
-        return _ask(pair, some[int(rng.random() * len(some))], back)
+        verse = _has_verses() and rng.random() < VERSES
+        pair = pick(_part("verses" if verse else "words", tested=False), rng.random())
+        ways = TRANSLATE["fr" if back else "en"]  # in the language that one has it in
+        question = ways.cores[0].format(pair[back]) if verse else ""
+        return _answered(question or ways.ask(pair[back], rng), pair, back)
 
     def test(self, n: int) -> list[Conversation]:
         """Trained words in held-out phrasings, English → French."""
@@ -137,13 +123,15 @@ class Translate:
         return max(named, key=len, default=question)
 
 
-def _ask(pair: Pair, phrasing: str, back: bool) -> Conversation:
-    text, translated = pair[::-1] if back else pair
-    return conversation(("user", phrasing.format(text)), ("assistant", translated))
+def _answered(question: str, pair: Pair, back: bool) -> Conversation:
+    return conversation(("user", question), ("assistant", pair[not back]))
 
 
 def _in_new_words(pairs: list[Pair], n: int, back: bool = False) -> list[Conversation]:
     """The first n of the pairs, shuffled, the same each time."""
     some = held_out("translate")["phrasings"]["fr" if back else "en"]
     order = np.random.default_rng(0).permutation(len(pairs))[:n]
-    return [_ask(pairs[i], some[k % len(some)], back) for k, i in enumerate(order)]
+    return [
+        _answered(some[k % len(some)].format(pairs[i][back]), pairs[i], back)
+        for k, i in enumerate(order)
+    ]

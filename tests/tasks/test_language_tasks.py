@@ -13,7 +13,7 @@ from gptlite.corpus.documents import Document
 from gptlite.data.fetch import is_fetched
 from gptlite.data.sources import source
 from gptlite.errors import DataError
-from gptlite.tasks import chat, facts, summary, translate
+from gptlite.tasks import chat, facts, phrasings, summary, translate
 from gptlite.tasks.data import make, plain
 from gptlite.tasks.facts import REFUSALS
 from gptlite.tasks.held_out import held_out, sealed
@@ -125,12 +125,19 @@ def test_facts_are_2000_in_two_languages() -> None:
     assert known["Jan van Eyck"]["en"] == "Flemish painter"
 
 
-def test_facts_are_asked_in_many_ways_and_in_others_when_it_counts() -> None:
-    new = held_out("facts")["phrasings"]
-    for language, some in facts.PHRASINGS.items():
-        assert len(set(some)) >= 12 and len(set(new[language])) >= 4
-        assert not set(some) & set(new[language])
-        assert all(phrasing.count("{}") == 1 for phrasing in (*some, *new[language]))
+@pytest.mark.parametrize("task", ["facts", "translate"])
+def test_things_are_asked_in_many_ways_and_in_others_when_it_counts(task: str) -> None:
+    new = held_out(task)["phrasings"]
+    ways = {"facts": phrasings.FACTS, "translate": phrasings.TRANSLATE}[task]
+    for language, some in ways.items():
+        assert len(set(some.cores)) == len(some.cores) >= 20
+        assert len(set(new[language])) >= 4
+        assert all(core.count("{}") == 1 for core in (*some.cores, *new[language]))
+        drawn = {some.ask("X", np.random.default_rng(i)) for i in range(5000)}
+        assert len(drawn) > 500
+        assert not {q.format("X").lower() for q in new[language]} & {
+            q.lower() for q in drawn
+        }
 
 
 def test_a_fifth_of_the_questions_on_facts_is_to_be_refused(

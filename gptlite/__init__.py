@@ -51,6 +51,7 @@ _HOME = {
     "load_task": "tasks.registry",
     "preset": "config",
     "pretrain": "training.pretrain",
+    "rate": "alignment.rate",
     "read_text": "text.dataset",
     "stream": "models.generate",
     "train_bpe": "text.learn",

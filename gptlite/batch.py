@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from gptlite.errors import DataError
+
+
+class Rows(Protocol):
+    """What a model's backward looks at: the tokens (B, T), and whether rows are packed
+    (see `Batch`)."""
+
+    @property
+    def ids(self) -> np.ndarray: ...
+
+    @property
+    def segments(self) -> np.ndarray | None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,15 @@ from typing import Any
 from gptlite import __version__
 from gptlite.bench import PEERS
 from gptlite.clock import process_started
-from gptlite.commands import Commands, assistant, data, tokenizer, vectors, whole
+from gptlite.commands import (
+    Commands,
+    assistant,
+    data,
+    ratings,
+    tokenizer,
+    vectors,
+    whole,
+)
 from gptlite.config import DTYPES, PRESETS, GPTConfig, TrainConfig, configs_from, preset
 from gptlite.errors import ConfigError, GptliteError
 from gptlite.output import print_result
@@ -249,7 +257,7 @@ def build_parser() -> argparse.ArgumentParser:
                        help="of the products (matmul, train)")  # fmt: skip
     bench.add_argument("--workers", type=whole, default=0, metavar="N")
 
-    for part in (data, tokenizer, vectors, assistant):
+    for part in (data, tokenizer, vectors, assistant, ratings):
         part.add(commands)
     command("info", command_info, "versions, cores, BLAS, folders, presets")
     return parser

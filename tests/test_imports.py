@@ -21,7 +21,7 @@ STOREYS = [
     {"corpus"},
     {"models"},
     {"training", "tasks"},
-    {"assistant"},
+    {"assistant", "alignment"},
     {"bench", "demo", "lessons", "recipe"},
     {"cli", "__main__", "commands"},
 ]

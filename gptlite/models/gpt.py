@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gptlite.arena import Arena, Block
-from gptlite.batch import Batch
+from gptlite.batch import Batch, Rows
 from gptlite.config import GPTConfig
 from gptlite.errors import DataError
 from gptlite.models.cache import KVCache
@@ -143,7 +143,7 @@ class GPT:
         self._norm_forward(a, self.config.n_layer, x)
 
     def backward(
-        self, g: Arena, a: Arena, batch: Batch, weights: PackedWeights | None = None
+        self, g: Arena, a: Arena, batch: Rows, weights: PackedWeights | None = None
     ) -> None:
         """Add into the gradients `g`; `a.dnorm` holds that of `a.final_norm`."""
         ops, n_head = self.ops, self.config.n_head

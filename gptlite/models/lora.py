@@ -93,7 +93,7 @@ class LoRA(GPT):
     @property
     def hidden_matrices(self) -> list[str]:
         """Names of the adapter's matrices, all of them (those that Muon takes)."""
-        return [name for name, _ in self.params.tensors()]
+        return [n for n, _ in self.params.tensors() if n.startswith("layers.")]
 
     def initialise(self, rng: np.random.Generator) -> None:
         """A: normal(0, 1/√C_in), so that x·A is about as large as x. B: 0."""

@@ -15,6 +15,8 @@ from gptlite.ops.reference import (
     linear_cross_entropy_forward,
     linear_cross_entropy_forward_backward,
     linear_forward,
+    linear_log_probability_backward,
+    linear_log_probability_forward,
     lora_backward,
     lora_forward,
     matmul,

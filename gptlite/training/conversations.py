@@ -109,6 +109,9 @@ def assistant_task(
             "end each with its answer"
         )
     held_back, rows = pack(rendered[:cut], T), pack(rendered[cut:], T)
+    # the longest conversations are packed first: shuffled, a part stands for all
+    shuffled = np.random.default_rng(config.seed).permutation(len(held_back))
+    held_back = rows_of(held_back, shuffled)
     n_text = round(replay * config.batch_size) if text is not None else 0
     learned = np.concatenate([one.ids[one.learned] for one in rendered[:cut]])
 

@@ -17,7 +17,6 @@ from typing import Any, TextIO
 import numpy as np
 from tqdm import tqdm
 
-from gptlite.batch import Batch
 from gptlite.config import TrainConfig
 from gptlite.errors import CheckpointError, TrainingError
 from gptlite.training.run import Run
@@ -29,9 +28,9 @@ from gptlite.training.step import StepResult, Trainer
 class Task:
     """What is learned: where batches come from, what is measured, what is shown."""
 
-    next_batch: Callable[[np.random.Generator], Batch]
-    validation: Callable[[int], Iterator[Batch]]  # at most n windows, 0: all
-    bytes_per_token: float
+    next_batch: Callable[[np.random.Generator], Any]
+    validation: Callable[[int], Iterator[Any]]  # at most n windows, 0: all
+    bytes_per_token: float  # NaN where the loss is not that of a text
     sample: Callable[[np.random.Generator], str]
 
 
@@ -181,10 +180,15 @@ class Loop:
             loss = self.evaluate(c.eval_windows)
             self.val_losses.append(loss)
             row = {"step": step, "val_loss": loss}
-            row["bits_per_byte"] = self._bits_per_byte(loss)
+            said, bits = (
+                f"step {step}: validation {loss:.4f}",
+                self._bits_per_byte(loss),
+            )
+            if not math.isnan(bits):
+                row["bits_per_byte"] = bits
+                said += f" nats a token, {bits:.4f} bits a byte"
             _write_row(metrics, row)
-            self._say(f"step {step}: validation {loss:.4f} nats a token, "
-                      f"{row['bits_per_byte']:.4f} bits a byte")  # fmt: skip
+            self._say(said)
         if c.sample_every and step % c.sample_every == 0:
             text = self.task.sample(np.random.default_rng([c.seed, step]))
             self.run.add_sample(step, text)

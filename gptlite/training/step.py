@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from gptlite.batch import Batch
+from gptlite.arena import Arena
 from gptlite.config import TrainConfig
 from gptlite.models.gpt import GPT
 from gptlite.models.weights import PackedWeights
@@ -18,10 +20,29 @@ from gptlite.training.optimizer import Optimizer, clip_factor
 
 
 @dataclass(frozen=True, slots=True)
+class Objective:
+    """What a step minimises.
+
+    names: of the sums that `run` returns; the first is the loss. run: (model, gradients
+    to add into, room for activations, batch, packed weights) → sums over what counts in
+    the batch, which has `ids` (B, T), `n_tokens` (what counts), `part` and a length.
+    measure: the same without gradients, the loss alone.
+    """
+
+    names: tuple[str, ...]
+    run: Callable[[GPT, Arena, Arena, Any, PackedWeights], Any]
+    measure: Callable[[GPT, Arena, Any, PackedWeights], float]
+
+
+LANGUAGE = Objective(("loss",), GPT.loss_and_gradients, GPT.loss)  # nats, of each token
+
+
+@dataclass(frozen=True, slots=True)
 class StepResult:
     loss: float  # nats per unmasked token, over the whole global batch
     grad_norm: float  # of the mean gradient, before clipping
     n_tokens: int  # unmasked tokens
+    means: dict[str, float] = field(default_factory=dict)  # of the objective's sums
 
     @property
     def finite(self) -> bool:
@@ -34,8 +55,9 @@ def train_step(
     workspace: Workspace,
     weights: PackedWeights,
     optimizer: Optimizer,
-    batches: list[Batch],
+    batches: list[Any],
     rate: float,
+    objective: Objective = LANGUAGE,
 ) -> StepResult:
     """What worker `comm.rank` does in one step; every worker returns the same.
 
@@ -50,23 +72,24 @@ def train_step(
     comm.barrier()
     grads = workspace.grads
     grads.flat.fill(0)
-    loss = n_tokens = 0.0
+    sums, n_tokens = np.zeros(len(objective.names)), 0.0
     for batch in batches:
         mine = batch.part(comm.rank, comm.size)
         if len(mine):
             a = workspace.activations(*mine.ids.shape)
-            loss += model.loss_and_gradients(grads, a, mine, weights)
+            sums += objective.run(model, grads, a, mine, weights)
             n_tokens += mine.n_tokens
 
     shard = comm.reduce_scatter(grads.flat, optimizer.shards)
     square_norm = sum(float(np.vdot(part, part)) for part in shard)
-    loss, n_tokens, square_norm = comm.all_reduce(
-        np.array([loss, n_tokens, square_norm])
+    *totals, n_tokens, square_norm = comm.all_reduce(
+        np.array([*sums, n_tokens, square_norm])
     ).tolist()
 
     count = max(n_tokens, 1)  # a batch without a token that counts has no gradient
     norm = math.sqrt(square_norm) / count
-    result = StepResult(loss / count, norm, int(n_tokens))
+    means = {k: x / count for k, x in zip(objective.names, totals, strict=True)}
+    result = StepResult(means["loss"], norm, int(n_tokens), means)
     if result.finite:
         grad_scale = clip_factor(norm, optimizer.config.grad_clip) / count
         optimizer.update(comm.rank, shard, rate, grad_scale)
@@ -77,6 +100,7 @@ def train_step(
 class Trainer:
     """A model, its optimizer and a pool of workers: `step(batches)` trains.
 
+    >>> from gptlite.batch import Batch
     >>> from gptlite.config import GPTConfig, TrainConfig
     >>> model = GPT(GPTConfig(n_layer=1, n_head=2, n_embd=8, vocab_size=3))
     >>> ids = np.array([[0, 1, 2, 0], [1, 2, 0, 1]])
@@ -88,20 +112,23 @@ class Trainer:
     (True, True)
     """
 
-    def __init__(self, model: GPT, config: TrainConfig, pool: WorkerPool) -> None:
-        self.model, self.pool = model, pool
+    def __init__(
+        self, model: GPT, config: TrainConfig, pool: WorkerPool,
+        objective: Objective = LANGUAGE,
+    ) -> None:  # fmt: skip
+        self.model, self.pool, self.objective = model, pool, objective
         self.optimizer = Optimizer(model, config, pool.size)
         self.workspaces = [Workspace(model) for _ in range(pool.size)]
         self.weights = PackedWeights(model, config.dtype)  # shared by the workers
 
-    def step(self, batches: list[Batch], rate: float = 1.0) -> StepResult:
+    def step(self, batches: list[Any], rate: float = 1.0) -> StepResult:
         """Sum the gradients of the batches and update once, at `rate` of the peak."""
 
         def work(comm: Communicator) -> StepResult:
             workspace = self.workspaces[comm.rank]
             return train_step(
                 comm, self.model, workspace, self.weights, self.optimizer,
-                batches, rate,
+                batches, rate, self.objective,
             )  # fmt: skip
 
         result = self.pool.run(work)[0]
@@ -109,7 +136,7 @@ class Trainer:
             self.optimizer.steps += 1
         return result
 
-    def evaluate(self, batches: list[Batch]) -> float:
+    def evaluate(self, batches: list[Any]) -> float:
         """Mean loss in nats per unmasked token, over all batches."""
 
         def work(comm: Communicator) -> tuple[float, int]:
@@ -120,7 +147,7 @@ class Trainer:
                 mine = batch.part(comm.rank, comm.size)
                 if len(mine):
                     a = self.workspaces[comm.rank].activations(*mine.ids.shape)
-                    loss += self.model.loss(a, mine, self.weights)
+                    loss += self.objective.measure(self.model, a, mine, self.weights)
                     n_tokens += mine.n_tokens
             return loss, n_tokens
 

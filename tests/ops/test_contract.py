@@ -166,6 +166,12 @@ def use_every_kernel(backend: str = "threads") -> None:
     x = np.ones(8, np.float32)
     kernels.gelu_exact_forward(x.copy(), x)
     kernels.gelu_exact_backward(x.copy(), x, x)
+    inp, weight, room = np.ones((8, 2), np.float32), np.eye(2, dtype=np.float32), x[:4]
+    arguments = room.reshape(2, 2).copy(), inp, weight, np.zeros(8, np.int64)
+    kernels.linear_log_probability_forward(x.copy(), x.copy(), *arguments)
+    kernels.linear_log_probability_backward(
+        inp.copy(), None, arguments[0], x, x, *arguments[1:]
+    )
 
 
 @contextmanager

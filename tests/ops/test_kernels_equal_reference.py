@@ -299,6 +299,46 @@ def test_linear_cross_entropy_equals_its_reference_however_many_rows_at_a_time(
     assert mask.any() == bool((before != dweight).any())
 
 
+@given(SIZES, SIZES, st.integers(2, 70), st.integers(1, 80), st.booleans(), SEEDS)
+def test_log_probabilities_equal_their_reference_however_many_rows_at_a_time(
+    N: int, C: int, V: int, R: int, turned: bool, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    inp, weight = normal(rng, N, C), normal(rng, C, V)
+    targets, slopes = rng.integers(0, V, N), [normal(rng, N), normal(rng, N)]
+    logp, entropy, dinp = normal(rng, N), normal(rng, N), normal(rng, N, C)
+    dweight = normal(rng, C, V)
+    if turned:
+        weight, dweight = normal(rng, V, C).T, normal(rng, V, C).T
+    wide = [x.astype(np.float64) for x in (*slopes, inp, weight)]
+    found = logp, entropy, dinp, dweight
+    wanted = [x.astype(np.float64) for x in found]
+    room = np.full((R, V), np.nan, np.float32)
+    kernels.linear_log_probability_forward(logp, entropy, room, inp, weight, targets)
+    reference.linear_log_probability_forward(*wanted[:2], room, *wide[2:], targets)
+    kernels.linear_log_probability_backward(
+        dinp, dweight, room, *slopes, inp, weight, targets
+    )
+    reference.linear_log_probability_backward(*wanted[2:], room, *wide, targets)
+    names = "logp", "entropy", "dinp", "dweight"
+    for name, x, y in zip(names, found, wanted, strict=True):
+        assert_near(x, y, 1e-5, name, 1.0)
+
+
+@pytest.mark.parametrize("module", [kernels, reference])
+def test_a_sure_distribution_has_no_entropy_and_a_flat_one_the_most(
+    module: Any,
+) -> None:
+    inp = np.array([[1e4], [0.0]], np.float32)
+    weight = np.array([[1.0, -1.0, 0.0]], np.float32)
+    logp, entropy, room = *np.empty((2, 2), np.float32), np.empty((1, 3), np.float32)
+    module.linear_log_probability_forward(
+        logp, entropy, room, inp, weight, np.array([0, 2])
+    )
+    np.testing.assert_allclose(logp, [0, -np.log(3)], rtol=1e-6)
+    np.testing.assert_allclose(entropy, [0, np.log(3)], rtol=1e-6, atol=1e-7)
+
+
 @pytest.mark.parametrize("module", [kernels, reference])
 def test_a_vocabulary_of_one_token_has_no_loss(module: Any) -> None:
     losses, dlogits = np.ones(3, np.float32), np.ones((3, 1), np.float32)

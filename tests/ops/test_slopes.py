@@ -201,6 +201,31 @@ def test_linear_cross_entropy_gradients_are_the_slopes(masked: bool) -> None:
     assert_is_slope(loss, x, d)
 
 
+def test_log_probability_and_entropy_gradients_are_the_slopes() -> None:
+    x = arrays(12, inp=(6, 4), weight=(4, 5), dlogp=(6,), dentropy=(6,))
+    targets, room = np.array([0, 4, 2, 2, 1, 3]), np.empty((2, 5))
+    logp, entropy = np.empty(6), np.empty(6)
+
+    def loss() -> float:
+        ops.linear_log_probability_forward(
+            logp, entropy, room, x["inp"], x["weight"], targets
+        )
+        return logp @ x["dlogp"] + entropy @ x["dentropy"]
+
+    loss()
+    d = {"inp": np.full((6, 4), np.nan), "weight": np.zeros((4, 5)),
+         "dlogp": logp.copy(), "dentropy": entropy.copy()}  # fmt: skip
+    ops.linear_log_probability_backward(
+        d["inp"], d["weight"], room, x["dlogp"], x["dentropy"],
+        x["inp"], x["weight"], targets,
+    )  # fmt: skip
+    assert_is_slope(loss, x, d)
+    losses = np.empty(6)
+    mask = np.ones(6, bool)
+    ops.linear_cross_entropy_forward(losses, room, x["inp"], x["weight"], targets, mask)
+    np.testing.assert_allclose(-losses, logp, rtol=1e-12)
+
+
 def test_adamw_is_the_textbook_update_number_by_number() -> None:
     rng = RNG(10)
     params, m, v = rng.normal(size=4), np.zeros(4), np.zeros(4)

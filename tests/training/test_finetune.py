@@ -15,10 +15,17 @@ from gptlite.corpus.build import build_corpus
 from gptlite.corpus.documents import Document
 from gptlite.errors import ConfigError, DataError
 from gptlite.models.answer import answers
-from gptlite.text.chat import Conversation, conversation, pack, render
+from gptlite.text.chat import SPECIAL, Conversation, conversation, pack, render
+from gptlite.text.learn import train_bpe
 from gptlite.training import conversations
 from gptlite.training import finetune as finetuning
-from gptlite.training.conversations import draw_conversations, joined, mixture, rows_of
+from gptlite.training.conversations import (
+    assistant_task,
+    draw_conversations,
+    joined,
+    mixture,
+    rows_of,
+)
 from gptlite.training.finetune import finetune
 from gptlite.training.pretrain import pretrain
 from gptlite.training.run import Run
@@ -158,3 +165,14 @@ def test_bad_requests_are_named(base: Path) -> None:
     pretrain(str(plain), "sample", MODEL, dataclasses.replace(FAST, steps=1))
     with pytest.raises(DataError, match="a tokenizer with the tokens of a chat"):
         finetune(str(plain), str(base.parent / "tuned"), training(), WHAT)
+
+
+def test_a_part_of_what_is_held_back_stands_for_all_of_it() -> None:
+    """Packed, the longest come first; a measure of some rows is not of the longest."""
+    tokenizer = train_bpe(["owl fox cat dog"] * 9, 300, special=SPECIAL)
+    talks = [conversation(("user", "say"), ("assistant", "owl " * (1 + i % 20)))
+             for i in range(4000)]  # fmt: skip
+    rendered = [render(talk, tokenizer) for talk in talks]
+    task = assistant_task(rendered, tokenizer, TrainConfig(batch_size=4), 100)
+    share = [np.mean([b.mask.mean() for b in task.validation(n)]) for n in (8, 0)]
+    assert abs(share[0] - share[1]) < 0.05

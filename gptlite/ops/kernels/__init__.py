@@ -23,6 +23,10 @@ from gptlite.ops.kernels.linear_cross_entropy import (
     linear_cross_entropy_forward,
     linear_cross_entropy_forward_backward,
 )
+from gptlite.ops.kernels.linear_log_probability import (
+    linear_log_probability_backward,
+    linear_log_probability_forward,
+)
 from gptlite.ops.kernels.lora import lora_backward, lora_forward
 from gptlite.ops.kernels.losses import (
     cross_entropy_forward,
@@ -51,6 +55,8 @@ __all__ = [
     "linear_cross_entropy_forward",
     "linear_cross_entropy_forward_backward",
     "linear_forward",
+    "linear_log_probability_backward",
+    "linear_log_probability_forward",
     "lora_backward",
     "lora_forward",
     "matmul",

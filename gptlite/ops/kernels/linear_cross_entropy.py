@@ -15,7 +15,8 @@ from gptlite.ops.kernels.matmul import matmul
 from gptlite.ops.kernels.weights import Weight
 
 
-def _blocks(N: int, room: np.ndarray) -> Iterator[slice]:
+def blocks(N: int, room: np.ndarray) -> Iterator[slice]:
+    """The rows 0 … N − 1, as many at a time as there is room for logits."""
     for start in range(0, N, len(room)):
         yield slice(start, min(start + len(room), N))
 
@@ -29,7 +30,7 @@ def linear_cross_entropy_forward(
     mask: np.ndarray,
 ) -> None:
     """The cross-entropy of the logits `inp @ weight`; see the reference."""
-    for some in _blocks(len(inp), room):
+    for some in blocks(len(inp), room):
         logits = room[: some.stop - some.start]
         matmul(logits, inp[some], weight)
         cross_entropy_forward(losses[some], logits, targets[some], mask[some])
@@ -46,7 +47,7 @@ def linear_cross_entropy_forward_backward(
     mask: np.ndarray,
 ) -> None:
     """The losses; overwrites dinp, adds into dweight; see the reference."""
-    for some in _blocks(len(inp), room):
+    for some in blocks(len(inp), room):
         logits = room[: some.stop - some.start]
         matmul(logits, inp[some], weight)
         cross_entropy_forward_backward(

@@ -22,6 +22,10 @@ from gptlite.ops.reference.linear_cross_entropy import (
     linear_cross_entropy_forward,
     linear_cross_entropy_forward_backward,
 )
+from gptlite.ops.reference.linear_log_probability import (
+    linear_log_probability_backward,
+    linear_log_probability_forward,
+)
 from gptlite.ops.reference.lora import lora_backward, lora_forward
 from gptlite.ops.reference.losses import (
     cross_entropy_forward,
@@ -50,6 +54,8 @@ __all__ = [
     "linear_cross_entropy_forward",
     "linear_cross_entropy_forward_backward",
     "linear_forward",
+    "linear_log_probability_backward",
+    "linear_log_probability_forward",
     "lora_backward",
     "lora_forward",
     "matmul",

@@ -1,0 +1,150 @@
+"""DPO: learning from pairs without a reward model and without sampling.
+
+The policy itself is the reward model: what it has gained over the reference on the
+better answer is to exceed what it has gained on the worse one (Rafailov et al. 2023,
+arXiv:2305.18290). It is pretraining's loop on another loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gptlite.alignment.experience import Reader
+from gptlite.alignment.objectives import dpo
+from gptlite.alignment.policy import choices
+from gptlite.arena import Arena
+from gptlite.errors import DataError
+from gptlite.models.gpt import GPT
+from gptlite.models.layout import rows
+from gptlite.models.weights import PackedWeights
+from gptlite.text.chat import Conversation, render
+from gptlite.text.tokenizer import Tokenizer
+from gptlite.training.loop import Task
+from gptlite.training.step import Objective
+
+Pair = tuple[Conversation, Conversation]  # the better one, the worse one
+
+
+@dataclass(frozen=True, slots=True)
+class Preferences:
+    """Pairs as rows, the better one first, padded on the right.
+
+    ids: (2N, T); mask: (2N, T), where the next token is the last answer's; reference:
+    (2N,), log-probability of each answer under the model that all began as.
+    """
+
+    ids: np.ndarray
+    mask: np.ndarray
+    reference: np.ndarray
+
+    @property
+    def segments(self) -> None:
+        """None: padding comes after all that counts, and nothing looks ahead."""
+
+    def __len__(self) -> int:
+        return len(self.ids) // 2
+
+    @property
+    def n_tokens(self) -> int:
+        """What the mean of the loss is taken over: pairs."""
+        return len(self)
+
+    def take(self, which: np.ndarray) -> Preferences:
+        """These pairs, without columns that are padding in all."""
+        at = (which[:, None] * 2 + np.arange(2)).reshape(-1)
+        mask = self.mask[at]
+        end = int(np.flatnonzero(mask.any(axis=0)).max(initial=0)) + 2
+        return Preferences(self.ids[at, :end], mask[:, :end], self.reference[at])
+
+    def part(self, rank: int, size: int) -> Preferences:
+        """Worker `rank`'s share."""
+        n = len(self)
+        return self.take(np.arange(n * rank // size, n * (rank + 1) // size))
+
+
+def preferences(
+    pairs: Sequence[Pair], tokenizer: Tokenizer, reference: Reader
+) -> Preferences:
+    """Pairs as a batch, read by the reference; those that are too long are an error."""
+    if not pairs:
+        raise DataError("wanted pairs to learn from, got none")
+    room = reference.model.config.context_length
+    found = [render(c, tokenizer) for pair in pairs for c in pair]
+    starts = [len(render(c[:-1], tokenizer)) for pair in pairs for c in pair]
+    longest = max(map(len, found))
+    if longest > room:
+        raise DataError(
+            f"wanted conversations of at most {room} tokens, got one of {longest}; "
+            "leave it out"
+        )
+    ids = np.zeros((len(found), longest), np.int64)
+    mask = np.zeros((len(found), longest), bool)
+    for b, (one, start) in enumerate(zip(found, starts, strict=True)):
+        ids[b, : len(one)] = one.ids
+        mask[b, start : len(one) - 1] = True  # from the token that gives the word on
+    logp, _ = reference.read(ids, mask)
+    return Preferences(ids, mask, logp.sum(axis=1))
+
+
+@dataclass(frozen=True, slots=True)
+class DPOLoss:
+    """beta: how dear it is to leave the reference; 0.1 is common."""
+
+    beta: float = 0.1
+
+    def _look(
+        self, model: GPT, a: Arena, x: Preferences, weights: PackedWeights | None
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...]]:
+        """(losses (N,), d log-probability (2N,), what `choices` found)."""
+        found = choices(model, a, x, weights)
+        answer = np.nonzero(x.mask)[0]  # (n,) the row of each token that counts
+        sums = np.bincount(answer, found[1], minlength=len(x.ids))
+        losses, better, worse = dpo(
+            sums[::2], sums[1::2], x.reference[::2], x.reference[1::2], self.beta
+        )
+        return losses, np.stack([better, worse], axis=1).reshape(-1), found
+
+    def run(
+        self, model: GPT, g: Arena, a: Arena, x: Preferences,
+        weights: PackedWeights | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """Sums of the loss and of pairs in the right order; adds into g."""
+        losses, slopes, (hidden, _, _, targets, output) = self._look(
+            model, a, x, weights
+        )
+        dlogp = slopes[np.nonzero(x.mask)[0]].astype(hidden.dtype)
+        dhidden, table = np.empty_like(hidden), g.token_embedding
+        model.ops.linear_log_probability_backward(
+            dhidden, None if table is None else table.T, a.logits, dlogp,
+            np.zeros_like(dlogp), hidden, output, targets,
+        )  # fmt: skip
+        a.dnorm.fill(0)
+        rows(a.dnorm)[x.mask.reshape(-1)] = dhidden
+        model.backward(g, a, x, weights)
+        return np.array([losses.sum(), (losses < np.log(2)).sum()])
+
+    def measure(
+        self, model: GPT, a: Arena, x: Preferences, weights: PackedWeights | None = None
+    ) -> float:
+        """The loss's sum alone."""
+        return float(self._look(model, a, x, weights)[0].sum())
+
+    def objective(self) -> Objective:
+        return Objective(("loss", "right"), self.run, self.measure)
+
+
+def dpo_task(train: Preferences, held_out: Preferences, batch_size: int) -> Task:
+    """Random pairs to learn from, others to measure on, as the loop wants them."""
+
+    def next_batch(rng: np.random.Generator) -> Preferences:
+        return train.take(rng.integers(0, len(train), batch_size))
+
+    def validation(n: int) -> Iterator[Preferences]:
+        end = min(n or len(held_out), len(held_out))
+        for start in range(0, end, batch_size):
+            yield held_out.take(np.arange(start, min(end, start + batch_size)))
+
+    return Task(next_batch, validation, float("nan"), sample=lambda rng: "")

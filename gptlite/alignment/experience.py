@@ -1,0 +1,180 @@
+"""What a policy did: answers it sampled, and what is known of each of their tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from gptlite.errors import DataError
+from gptlite.models.generate import Decoder
+from gptlite.models.gpt import GPT
+from gptlite.models.head import has_head, head_forward
+from gptlite.models.layout import rows
+from gptlite.models.sampling import Sampling, sample
+from gptlite.models.weights import PackedWeights
+from gptlite.models.workspace import Workspace
+from gptlite.parallel.communicator import Communicator
+from gptlite.parallel.pool import WorkerPool
+from gptlite.text.chat import END, Conversation, Message, render_prompt, special_ids
+from gptlite.text.tokenizer import Tokenizer
+
+AT_A_TIME = 8  # answers that a worker reads: room for their activations is large
+AS_IT_IS = Sampling()  # from the policy itself: else its probabilities would be others
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """Sampled answers: whole conversations as rows, padded on the right.
+
+    ids: (B, T) int64, prompt and answer. mask: (B, T) bool, true at the positions whose
+    *next* token is the answer's: there the policy chose. finished: (B,), whether the
+    answer ended itself. logp: (B, T), of the chosen token when it was sampled.
+    """
+
+    ids: np.ndarray
+    mask: np.ndarray
+    finished: np.ndarray
+    logp: np.ndarray
+    conversations: list[Conversation]
+
+
+def sample_answers(
+    model: GPT, tokenizer: Tokenizer, prompts: Sequence[Conversation], longest: int,
+    *, rng: np.random.Generator,
+) -> Answers:  # fmt: skip
+    """One answer to each prompt, of at most `longest` tokens, all in one batch."""
+    end = special_ids(tokenizer)[END]
+    starts = [render_prompt(prompt, tokenizer).tolist() for prompt in prompts]
+    prompt, room = max(map(len, starts)), model.config.context_length
+    if prompt + longest > room:
+        raise DataError(
+            f"wanted prompts and answers within {room} tokens, got {prompt} for a "
+            f"prompt and {longest} for its answer; shorten one"
+        )
+    decoder = Decoder(model, tokenizer.vocab_size, starts)
+    B = len(starts)
+    ended, chosen = np.zeros(B, bool), np.zeros((B, longest))
+    lengths = np.zeros(B, np.int64)  # of the answers, their end included
+    for step in range(longest):
+        ids, chosen[:, step] = sample(decoder.logits, decoder.seen, AS_IT_IS, rng=rng)
+        lengths += ~ended
+        ids = np.where(ended, end, ids)
+        ended |= ids == end
+        if step == longest - 1:
+            for row, token in zip(decoder.rows, ids.tolist(), strict=True):
+                row.append(token)  # the last one is not run through the model
+        if ended.all() or step == longest - 1:
+            break
+        decoder.append(ids)
+    return _as_answers(tokenizer, prompts, starts, decoder.rows, lengths, ended, chosen,
+                       end)  # fmt: skip
+
+
+def _as_answers(
+    tokenizer: Tokenizer, prompts: Sequence[Conversation], starts: list[list[int]],
+    sampled: list[list[int]], lengths: np.ndarray, ended: np.ndarray,
+    chosen: np.ndarray, end: int,
+) -> Answers:  # fmt: skip
+    first = np.array([len(start) for start in starts])
+    T = int((first + lengths).max())
+    ids, logp = np.zeros((len(starts), T), np.int64), np.zeros((len(starts), T))
+    conversations = []
+    for b, (start, n) in enumerate(zip(starts, lengths.tolist(), strict=True)):
+        answer = [*sampled[b][len(start) :], end][:n]
+        ids[b, : len(start) + n] = start + answer
+        logp[b, len(start) - 1 : len(start) - 1 + n] = chosen[b, :n]
+        text = tokenizer.decode([i for i in answer if i != end])
+        conversations.append((*prompts[b], Message("assistant", text)))
+    at = np.arange(T)
+    mask = (at >= first[:, None] - 1) & (at < (first - 1 + lengths)[:, None])
+    return Answers(ids, mask, ended, logp, conversations)
+
+
+@dataclass(frozen=True, slots=True)
+class Experience:
+    """Answers with all that PPO's losses look at; every array (B, T).
+
+    At a position, `old` is the log-probability of the next token under the policy that
+    sampled it, `values` what its value head expected there.
+    """
+
+    ids: np.ndarray
+    mask: np.ndarray
+    old: np.ndarray
+    reference: np.ndarray
+    values: np.ndarray
+    advantages: np.ndarray
+    returns: np.ndarray
+
+    @property
+    def segments(self) -> None:
+        """None: padding comes after all that counts, and nothing looks ahead."""
+
+    @property
+    def n_tokens(self) -> int:
+        return int(self.mask.sum())
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def take(self, which: np.ndarray | slice) -> Experience:
+        return Experience(*(getattr(self, f.name)[which] for f in fields(self)))
+
+    def part(self, rank: int, size: int) -> Experience:
+        n = len(self)
+        return self.take(slice(n * rank // size, n * (rank + 1) // size))
+
+
+def targets_of(ids: np.ndarray) -> np.ndarray:
+    """(B, T): at each position the next token; the last column is not used."""
+    return np.concatenate([ids[:, 1:], ids[:, -1:]], axis=1)
+
+
+class Reader:
+    """A model that is only read: log-probabilities and values, on all workers."""
+
+    def __init__(self, model: GPT, pool: WorkerPool,
+                 weights: PackedWeights | None = None) -> None:  # fmt: skip
+        self.model, self.pool = model, pool
+        self.workspaces = [Workspace(model) for _ in range(pool.size)]
+        self.weights = weights or PackedWeights(model)
+
+    def read(self, ids: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(log-probabilities, values), each (B, T) float64, 0 where mask is false."""
+        B, T = ids.shape
+        targets = targets_of(ids)
+        logp, values = np.zeros((2, B, T))
+
+        def work(comm: Communicator) -> None:
+            self.weights.pack(comm.rank, comm.size)
+            comm.barrier()
+            end = B * (comm.rank + 1) // comm.size
+            for start in range(B * comm.rank // comm.size, end, AT_A_TIME):
+                some = slice(start, min(start + AT_A_TIME, end))
+                logp[some], values[some] = self._read(
+                    self.workspaces[comm.rank], ids[some], mask[some], targets[some]
+                )
+
+        self.pool.run(work)
+        return logp, values
+
+    def _read(
+        self, workspace: Workspace, ids: np.ndarray, mask: np.ndarray,
+        targets: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
+        """(2, B, T): the same of a few rows, by one worker."""
+        a = workspace.activations(*ids.shape)
+        self.model.hidden(a, ids, weights=self.weights)
+        hidden = rows(a.final_norm)[mask.reshape(-1)]  # (N, C)
+        found, entropy = np.empty((2, len(hidden)), hidden.dtype)
+        self.model.ops.linear_log_probability_forward(
+            found, entropy, a.logits, hidden, self.weights.token_embedding.T,
+            targets[mask],
+        )  # fmt: skip
+        out = np.zeros((2, *ids.shape))
+        out[0][mask] = found
+        if has_head(self.model):
+            out[1][mask] = head_forward(self.model.params, hidden)
+        return out

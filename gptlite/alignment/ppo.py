@@ -1,0 +1,136 @@
+"""PPO: answers are sampled, rated, and those better than expected made more probable.
+
+One update, top to bottom (Ziegler et al. 2019, arXiv:1909.08593; Ouyang et al. 2022,
+arXiv:2203.02155): sample answers; let the reward model rate them; subtract, token by
+token, what it costs to leave the reference; work out advantages; and walk over them a
+few times in minibatches, held back by the clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gptlite.alignment.experience import Answers, Experience, Reader, sample_answers
+from gptlite.alignment.objectives import gae, whitened
+from gptlite.alignment.policy import PolicyLoss
+from gptlite.alignment.settings import PPOConfig
+from gptlite.config import TrainConfig
+from gptlite.models.gpt import GPT
+from gptlite.parallel.pool import WorkerPool
+from gptlite.tasks.metrics import distinct_n
+from gptlite.text.chat import Conversation
+from gptlite.text.tokenizer import Tokenizer
+from gptlite.training.step import Trainer
+
+Rate = Callable[[Sequence[Conversation]], np.ndarray]  # whole conversations → rewards
+
+
+class PPO:
+    """A policy with its value head, what it must not leave too far, and who rates it.
+
+    policy: a model `with_head`. reference: the model that it began as, frozen. rate:
+    gives each conversation a reward.
+    """
+
+    def __init__(
+        self, policy: GPT, reference: GPT, tokenizer: Tokenizer, rate: Rate,
+        config: PPOConfig, pool: WorkerPool, *, rng: np.random.Generator,
+    ) -> None:  # fmt: skip
+        self.policy, self.tokenizer, self.rate = policy, tokenizer, rate
+        self.config, self.rng, self.kl_weight = config, rng, config.kl_weight
+        training = TrainConfig(learning_rate=config.learning_rate, weight_decay=0.0)
+        self.trainer = Trainer(policy, training, pool, self.loss().objective())
+        self.reader = Reader(policy, pool, self.trainer.weights)
+        self.reference = Reader(reference, pool)
+
+    @property
+    def prompts_each(self) -> int:
+        """How many prompts a round takes."""
+        return self.config.answers
+
+    def loss(self) -> PolicyLoss:
+        """What the minibatches minimise."""
+        c = self.config
+        return PolicyLoss(c.clip, c.value_clip, c.value_weight, c.entropy_weight)
+
+    def update(self, prompts: Sequence[Conversation]) -> dict[str, Any]:
+        """One round on these prompts; what happened, as numbers."""
+        c, rng = self.config, self.rng
+        answers = sample_answers(
+            self.policy, self.tokenizer, prompts, c.longest, rng=rng
+        )
+        rewards = self.rate(answers.conversations) - c.unfinished * ~answers.finished
+        x, kl = self.experience(answers, rewards)
+        self.trainer.objective = self.loss().objective()
+        means: list[dict[str, float]] = []
+        cuts = range(c.minibatch, len(x), c.minibatch)
+        for _ in range(c.epochs):
+            for rows in np.split(rng.permutation(len(x)), cuts):
+                means.append(self.trainer.step([x.take(rows)]).means)
+            if 0 < c.kl_stop < means[-1]["kl_old"]:
+                break
+        if c.kl_target:
+            self.kl_weight = adapted(self.kl_weight, kl.mean(), c.kl_target)
+        texts = [conversation[-1].content for conversation in answers.conversations]
+        return {
+            "reward": float(rewards.mean()), "reward_spread": float(rewards.std()),
+            "kl": float(kl.mean()), "explained": explained(x),
+            "kl_weight": self.kl_weight, "steps": len(means),
+            "length": float(answers.mask.sum(axis=1).mean()),
+            "finished": float(answers.finished.mean()),
+            "distinct_2": distinct_n(texts, 2),
+            **{name: float(np.mean([m[name] for m in means]))
+               for name in means[0] if name != "loss"},
+        }  # fmt: skip
+
+    def experience(
+        self, answers: Answers, rewards: np.ndarray
+    ) -> tuple[Experience, np.ndarray]:
+        """All that the losses look at; and each answer's distance, nats (B,)."""
+        ids, mask, c = answers.ids, answers.mask, self.config
+        old, values = self.reader.read(ids, mask)
+        reference, _ = self.reference.read(ids, mask)
+        each = token_rewards(rewards, old - reference, mask, self.kl_weight)
+        advantages = gae(each, values, mask, c.gamma, c.lam)
+        x = Experience(ids, mask, old, reference, values, advantages,
+                       returns=advantages + values)  # fmt: skip
+        if c.whiten:
+            x = replace(x, advantages=whitened(advantages, mask))
+        return x, ((old - reference) * mask).sum(axis=1)
+
+
+def explained(x: Experience) -> float:
+    """Share of the variance of the returns that the values knew before; at most 1."""
+    returns, values = x.returns[x.mask], x.values[x.mask]
+    return float(1 - np.var(returns - values) / max(np.var(returns), 1e-12))
+
+
+def token_rewards(
+    rewards: np.ndarray, log_ratio: np.ndarray, mask: np.ndarray, kl_weight: float
+) -> np.ndarray:
+    """(B, T): −kl_weight · log(policy / reference) for every token of an answer, and
+    the answer's reward (B,) at its last one.
+
+    >>> mask = np.array([[False, True, True]])
+    >>> token_rewards(np.ones(1), np.full((1, 3), 0.5), mask, 0.1).tolist()
+    [[0.0, -0.05, 0.95]]
+    """
+    out = np.where(mask, -kl_weight * log_ratio, 0.0)
+    last = mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)
+    out[np.arange(len(out)), last] += rewards
+    return out
+
+
+def adapted(kl_weight: float, kl: float, target: float) -> float:
+    """The weight for the next round: a tenth more where the distance was too large, a
+    tenth less where it was too small, in proportion to the error up to a fifth of it.
+
+    >>> adapted(0.1, 12.0, 6.0), adapted(0.1, 6.0, 6.0)
+    (0.11000000000000001, 0.1)
+    """
+    error = float(np.clip(kl / target - 1, -0.2, 0.2))
+    return kl_weight * (1 + 0.5 * error)

@@ -1,0 +1,46 @@
+"""How policies are trained, as fields that are flags of the commands too."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class PPOConfig:
+    """How a policy is trained. Each of these is numbered and measured in docs.
+
+    answers: sampled in an update. longest: tokens of an answer. kl_weight: reward lost
+    for a nat of distance from the reference. kl_target: > 0 lets kl_weight follow, so
+    that an answer's distance stays about there (nats). kl_stop: a round's epochs end
+    when the policy has moved by so many nats a token; 0: never. unfinished: reward lost
+    by an answer that did not end itself.
+    """
+
+    answers: int = 64
+    longest: int = 32
+    epochs: int = 4
+    minibatch: int = 16
+    gamma: float = 1.0
+    lam: float = 0.95
+    clip: float = 0.2
+    value_clip: float = 0.2
+    value_weight: float = 0.1
+    entropy_weight: float = 0.0
+    whiten: bool = True
+    kl_weight: float = 0.05
+    kl_target: float = 0.0
+    kl_stop: float = 0.05
+    unfinished: float = 1.0
+    learning_rate: float = 1e-4
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """What to train and for how long. seconds: 0 is no limit. rank: > 0 trains a LoRA
+    adapter beside frozen weights."""
+
+    rounds: int = 60
+    seconds: float = 0.0
+    rank: int = 0
+    workers: int = 0
+    seed: int = 0

@@ -1,0 +1,103 @@
+"""Training a reward model, as a run like any other; and using one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gptlite.alignment.reward import REWARD, Judged, centred, scores_of
+from gptlite.config import TrainConfig
+from gptlite.errors import CheckpointError, ConfigError
+from gptlite.models.gpt import GPT
+from gptlite.models.head import load_head, with_head
+from gptlite.models.lora import fingerprint
+from gptlite.parallel.pool import WorkerPool, available_cores
+from gptlite.text.chat import Conversation
+from gptlite.text.tokenizer import Tokenizer
+from gptlite.training.loop import Loop, Summary, Task
+from gptlite.training.run import Run, open_run
+from gptlite.training.step import Trainer
+
+
+@dataclass(frozen=True, slots=True)
+class RewardModel:
+    """A model with a head, and the tokenizer that it reads with."""
+
+    model: GPT
+    tokenizer: Tokenizer
+    spread: float = 1.0  # of the scores before they were centred
+
+    @classmethod
+    def load(cls, name: str) -> RewardModel:
+        """The reward model of a run."""
+        run = open_run(name)
+        model, tokenizer = run.load()
+        if "reward" not in run.described():
+            raise CheckpointError(
+                f"wanted a reward model, got the run {name}, which is none; "
+                "`gptlite reward` makes one"
+            )
+        spread = float(run.described().get("spread", 1.0))
+        return cls(load_head(run.checkpoint_file, model), tokenizer, spread)
+
+    def rate(self, conversations: Sequence[Conversation]) -> np.ndarray:
+        """(R,) float64: a reward for each conversation that ends with an answer."""
+        return scores_of(self.model, self.tokenizer, conversations)
+
+    def check_tokenizer(self, tokenizer: Tokenizer) -> None:
+        """Whether a policy with this tokenizer can be rated."""
+        if self.tokenizer.to_json() != tokenizer.to_json():
+            raise ConfigError(
+                "wanted a reward model with the policy's tokenizer, got one with "
+                "another; train it from the same model"
+            )
+
+
+def reward_task(train: Judged, held_out: Judged, batch_size: int) -> Task:
+    """Random pairs, or graded answers, to learn from; others to measure on."""
+
+    def next_batch(rng: np.random.Generator) -> Judged:
+        return train.take(rng.integers(0, len(train), batch_size))
+
+    def validation(n: int) -> Iterator[Judged]:
+        end = min(n or len(held_out), len(held_out))
+        for start in range(0, end, batch_size):
+            yield held_out.take(np.arange(start, min(end, start + batch_size)))
+
+    return Task(next_batch, validation, math.nan, sample=lambda rng: "")
+
+
+def train_reward(
+    base: str, out: str, train: Judged, held_out: Judged, config: TrainConfig,
+    reference: Sequence[Conversation] = (), resume: bool = False,
+) -> tuple[RewardModel, Summary]:  # fmt: skip
+    """A reward model that begins as the run `base`, as the run `out`.
+
+    reference: conversations on which rewards are to have mean 0 and spread 1.
+    """
+    source, run = open_run(base), Run(out)
+    model, tokenizer = source.load()
+    described = {"base_sha256": fingerprint(model),
+                 "reward": "pairs" if train.grades is None else "grades"}  # fmt: skip
+    model = with_head(model)
+    with WorkerPool(config.workers or available_cores(), config.pool) as pool:
+        task = reward_task(train, held_out, config.batch_size)
+        loop = Loop(run, Trainer(model, config, pool, REWARD), task, config)
+        if resume:
+            run.check_same("base_sha256", described["base_sha256"])
+            loop.resume()
+        else:
+            run.set_aside()
+            run.clear()
+            loop.save()
+            run.describe("", model.config, config, tokenizer, **described)
+        summary = loop.train()
+        spread = 1.0
+        if reference:
+            spread = centred(model, scores_of(model, tokenizer, reference))
+            loop.save()
+            run.write_config("", model.config, config, spread=spread, **described)
+    return RewardModel(model, tokenizer, spread), summary

@@ -150,7 +150,8 @@ class FinetuneConfig:
 
     tasks: such as "facts=2,rewrite", with weights; empty: all alike. conversations: how
     many are drawn; training goes through them in random order. replay: share of the
-    rows that are text of the pretraining, so that less of it is forgotten. rank: > 0
+    rows that are text of the pretraining, so that less of it is forgotten; all tokens
+    of these count, and of a conversation only the assistant's. rank: > 0
     trains a LoRA adapter of this rank beside frozen weights, scaled by alpha / rank.
     """
 

@@ -193,3 +193,30 @@ def test_a_conversation_of_any_length_can_be_drawn(tmp_path: Path) -> None:
 def test_a_mask_of_another_conversation_is_an_error() -> None:
     with pytest.raises(DataError, match="truth values as tokens, got 3 and 2"):
         plots.token_mask(["a", "b"], np.ones(3, bool))
+
+
+def test_a_reward_models_pictures_show_what_they_are_given() -> None:
+    classes = [
+        {"sure": 0.6, "right": 0.5, "n": 50},
+        {"sure": 0.9, "right": 1.0, "n": 50},
+    ]
+    ax = plots.calibration_curve(classes)
+    line = ax.lines[1]
+    assert line.get_xdata().tolist() == [0.6, 0.9]
+    ax = plots.learning_from_ratings([10, 100], [(0.6, 0.5, 0.7), (0.9, 0.8, 1.0)])
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["10", "100"]
+
+
+def test_rounds_have_a_panel_for_every_number_that_is_there() -> None:
+    rows = [{"reward": i, "kl": 2 * i, "samples": []} for i in range(5)]
+    figure = plots.rounds(rows).figure
+    shown = [ax for ax in figure.axes if ax.lines]
+    assert len(shown) == 2
+    assert shown[1].lines[0].get_ydata().tolist() == [0, 2, 4, 6, 8]
+
+
+def test_over_optimisation_is_drawn_over_the_root_of_the_distance() -> None:
+    rows = [{"kl": k, "reward": k, "truth": -k} for k in (-0.1, 1.0, 4.0)]
+    ax = plots.over_optimisation({"free": rows})
+    assert ax.lines[0].get_xdata().tolist() == [0, 1, 2]
+    assert ax.lines[1].get_ydata().tolist() == [0.1, -1.0, -4.0]

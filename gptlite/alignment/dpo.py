@@ -7,7 +7,7 @@ arXiv:2305.18290). It is pretraining's loop on another loss.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +22,6 @@ from gptlite.models.layout import rows
 from gptlite.models.weights import PackedWeights
 from gptlite.text.chat import Conversation, render
 from gptlite.text.tokenizer import Tokenizer
-from gptlite.training.loop import Task
 from gptlite.training.step import Objective
 
 Pair = tuple[Conversation, Conversation]  # the better one, the worse one
@@ -134,17 +133,3 @@ class DPOLoss:
 
     def objective(self) -> Objective:
         return Objective(("loss", "right"), self.run, self.measure)
-
-
-def dpo_task(train: Preferences, held_out: Preferences, batch_size: int) -> Task:
-    """Random pairs to learn from, others to measure on, as the loop wants them."""
-
-    def next_batch(rng: np.random.Generator) -> Preferences:
-        return train.take(rng.integers(0, len(train), batch_size))
-
-    def validation(n: int) -> Iterator[Preferences]:
-        end = min(n or len(held_out), len(held_out))
-        for start in range(0, end, batch_size):
-            yield held_out.take(np.arange(start, min(end, start + batch_size)))
-
-    return Task(next_batch, validation, float("nan"), sample=lambda rng: "")

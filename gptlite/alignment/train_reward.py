@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from gptlite.alignment.batches import task_of
 from gptlite.alignment.reward import REWARD, Judged, centred, scores_of
 from gptlite.config import TrainConfig
 from gptlite.errors import CheckpointError, ConfigError
@@ -17,7 +17,7 @@ from gptlite.models.lora import fingerprint
 from gptlite.parallel.pool import WorkerPool, available_cores
 from gptlite.text.chat import Conversation
 from gptlite.text.tokenizer import Tokenizer
-from gptlite.training.loop import Loop, Summary, Task
+from gptlite.training.loop import Loop, Summary
 from gptlite.training.run import Run, open_run
 from gptlite.training.step import Trainer
 
@@ -56,20 +56,6 @@ class RewardModel:
             )
 
 
-def reward_task(train: Judged, held_out: Judged, batch_size: int) -> Task:
-    """Random pairs, or graded answers, to learn from; others to measure on."""
-
-    def next_batch(rng: np.random.Generator) -> Judged:
-        return train.take(rng.integers(0, len(train), batch_size))
-
-    def validation(n: int) -> Iterator[Judged]:
-        end = min(n or len(held_out), len(held_out))
-        for start in range(0, end, batch_size):
-            yield held_out.take(np.arange(start, min(end, start + batch_size)))
-
-    return Task(next_batch, validation, math.nan, sample=lambda rng: "")
-
-
 def train_reward(
     base: str, out: str, train: Judged, held_out: Judged, config: TrainConfig,
     reference: Sequence[Conversation] = (), resume: bool = False,
@@ -84,7 +70,7 @@ def train_reward(
                  "reward": "pairs" if train.grades is None else "grades"}  # fmt: skip
     model = with_head(model)
     with WorkerPool(config.workers or available_cores(), config.pool) as pool:
-        task = reward_task(train, held_out, config.batch_size)
+        task = task_of(train, held_out, config.batch_size)
         loop = Loop(run, Trainer(model, config, pool, REWARD), task, config)
         if resume:
             run.check_same("base_sha256", described["base_sha256"])

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gptlite.alignment.dpo import DPOLoss, Preferences, dpo_task, preferences
+from gptlite.alignment.batches import task_of
+from gptlite.alignment.dpo import DPOLoss, Preferences, preferences
 from gptlite.alignment.experience import Reader
 from gptlite.config import TrainConfig
 from gptlite.errors import DataError
@@ -62,7 +63,7 @@ def test_the_answer_alone_counts_from_its_first_token_to_its_end() -> None:
 def test_it_learns_from_pairs_what_new_pairs_ask(workers: int) -> None:
     model, rng = GPT(CONFIG), np.random.default_rng(0)
     train, new = batch_for(model, 200), batch_for(model, 60, seed=1)
-    task = dpo_task(train, new, 32)
+    task = task_of(train, new, 32)
     with WorkerPool(workers) as pool:
         config = TrainConfig(learning_rate=3e-3)
         trainer = Trainer(model, config, pool, LOSS.objective())

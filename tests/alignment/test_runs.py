@@ -1,0 +1,164 @@
+"""Reward models and policies as runs: trained, loaded, watched, and refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gptlite.alignment.align import align
+from gptlite.alignment.collect import chat_prompts, collect
+from gptlite.alignment.raters import ProgrammedRater
+from gptlite.alignment.reward import pairs_of
+from gptlite.alignment.settings import Alignment, PPOConfig
+from gptlite.alignment.train_reward import RewardModel, train_reward
+from gptlite.alignment.watch import alarms
+from gptlite.config import GPTConfig, TrainConfig
+from gptlite.errors import CheckpointError, ConfigError, DataError, TrainingError
+from gptlite.models.gpt import GPT
+from gptlite.text.chat import SPECIAL, Conversation, conversation
+from gptlite.text.learn import train_bpe
+from gptlite.training.run import Run
+from tests.alignment.test_reward import TOKENIZER, examples
+
+CONFIG = GPTConfig(2, 2, 16, context_length=64, vocab_size=TOKENIZER.vocab_size)
+TRAINING = TrainConfig(steps=80, batch_size=32, learning_rate=3e-3, warmup_steps=5,
+                       eval_every=20, sample_every=0, workers=1)  # fmt: skip
+PROMPTS = [conversation(("user", text)) for text in ("owl", "fox cat", "dog", "cat")]
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> str:
+    """A run with random weights."""
+    from gptlite.parallel.pool import WorkerPool
+    from gptlite.training.step import Trainer
+
+    run = Run(tmp_path / "base")
+    with WorkerPool(1) as pool:
+        trainer = Trainer(GPT(CONFIG), TRAINING, pool)
+        run.save_state(trainer, np.random.default_rng(0), 0.0)
+    run.describe("", CONFIG, TRAINING, TOKENIZER)
+    return str(run.folder)
+
+
+def rewarded(base: str, out: Path, **changes: Any) -> RewardModel:
+    train = pairs_of(examples(200), TOKENIZER, 64)
+    held_out = pairs_of(examples(60, seed=1), TOKENIZER, 64)
+    talks = [c for pair in examples(100, seed=2) for c in pair]
+    return train_reward(base, str(out), train, held_out, TRAINING, talks)[0]
+
+
+def test_a_reward_model_is_a_run_that_can_be_loaded(base: str, tmp_path: Path) -> None:
+    model = rewarded(base, tmp_path / "reward")
+    loaded = RewardModel.load(str(tmp_path / "reward"))
+    new = examples(100, seed=3)
+    better, worse = (loaded.rate([p[i] for p in new]) for i in (0, 1))
+    assert (better > worse).mean() > 0.9
+    np.testing.assert_array_equal(better, model.rate([p[0] for p in new]))
+    assert loaded.spread == model.spread > 0
+    everything = np.concatenate([better, worse])
+    assert abs(everything.mean()) < 0.3 and 0.7 < everything.std() < 1.3
+
+
+def test_a_run_without_rewards_or_with_other_tokens_is_refused(
+    base: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CheckpointError, match="which is none"):
+        RewardModel.load(base)
+    other = train_bpe(["quite other words"] * 9, 300, special=SPECIAL)
+    with pytest.raises(ConfigError, match="tokenizer"):
+        rewarded(base, tmp_path / "reward").check_tokenizer(other)
+
+
+def early(talks: Sequence[Conversation]) -> np.ndarray:
+    """The share of letters before `m`."""
+    texts = [c[-1].content for c in talks]
+    return np.array([np.mean([x < "m" for x in t]) if t else 0.0 for t in texts])
+
+
+def test_a_policy_is_measured_before_and_after_and_kept(
+    base: str, tmp_path: Path
+) -> None:
+    config = PPOConfig(answers=32, longest=6, learning_rate=1e-2, kl_weight=0.0,
+                       kl_stop=0.0, unfinished=0.0)  # fmt: skip
+    said: list[str] = []
+    found = align(base, str(tmp_path / "ppo"), PROMPTS, early, early, config,
+                  Alignment(rounds=15, workers=1), say=said.append)  # fmt: skip
+    assert found["reward_end_mean"] > found["reward_start_mean"] + 0.1
+    assert found["rounds"] == 15 and found["kl_nats"] > 0
+    assert set(found) >= {"reward_start_p95", "distinct2_ratio", "length_ratio",
+                          "seconds"}  # fmt: skip
+    lines = (tmp_path / "ppo" / "rounds.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["round"] for row in rows] == list(range(15))
+    shown = [row["samples"] for row in rows if "samples" in row]
+    assert [len(s) for s in shown] == [4, 4, 4]
+    assert [s["prompt"] for s in shown[0]] == [s["prompt"] for s in shown[-1]]
+    assert len(said) >= 15
+    model, _ = Run(tmp_path / "ppo").load()
+    assert not np.array_equal(model.params.flat, Run(base).load()[0].params.flat)
+
+
+def test_numbers_that_are_none_end_the_training_with_the_last_good_weights(
+    base: str, tmp_path: Path
+) -> None:
+    calls = []
+
+    def breaks(talks: Sequence[Conversation]) -> np.ndarray:
+        calls.append(1)
+        return np.full(len(talks), np.nan if len(calls) > 3 else 0.5)
+
+    config = PPOConfig(answers=16, longest=4)
+    with pytest.raises(TrainingError, match="reward"):
+        align(base, str(tmp_path / "ppo"), PROMPTS, breaks, early, config,
+              Alignment(rounds=9, workers=1))  # fmt: skip
+    model, _ = Run(tmp_path / "ppo").load()
+    assert np.isfinite(model.params.flat).all()
+
+
+GOOD = {"distinct_2": 0.9, "kl": 1.0, "explained": 0.1, "reward": 0.0,
+        "reward_spread": 1.0, "length": 9.0}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [("distinct_2", 0.2, "diversity"), ("kl", 40.0, "nats"), ("kl", -5.0, "negative"),
+     ("explained", -3.0, "values"), ("reward", 20.0, "spreads"),
+     ("length", 1.0, "two tokens")],
+)  # fmt: skip
+def test_what_goes_wrong_is_named_and_what_to_turn(
+    name: str, value: float, said: str
+) -> None:
+    assert alarms([GOOD] * 20) == []
+    found = alarms([GOOD] * 10 + [{**GOOD, name: value}] * 5)
+    assert [said in alarm.name for alarm in found] == [True]
+    assert found[0].cause and found[0].turn
+
+
+def test_ratings_are_collected_and_their_noise_is_what_was_asked_for(
+    base: str,
+) -> None:
+    model, tokenizer = Run(base).load()
+    model.params.token_embedding *= 5
+    found = []
+    for noise in (0.0, 0.3):
+        rater = ProgrammedRater("vocabulary", noise, np.random.default_rng(1))
+        found.append(collect(model, tokenizer, PROMPTS, 300, rater, longest=8))
+    assert len(found[0]) == 300 and all(r.choice in (0, 1) for r in found[0])
+    truth = ProgrammedRater("vocabulary", 0.0, np.random.default_rng(1))
+    right = [truth.compare(r.prompt, r.answers).choice == r.choice for r in found[1]]
+    assert 0.6 < np.mean(right) < 0.8
+    with pytest.raises(DataError, match="tells apart"):
+        rater = ProgrammedRater("politeness", 0.0, np.random.default_rng(0))
+        collect(model, tokenizer, PROMPTS, 300, rater, longest=1)
+
+
+def test_prompts_are_different_and_short() -> None:
+    found = chat_prompts(50, TOKENIZER)
+    texts = [c[0].content for c in found]
+    assert len(set(texts)) == 50
+    assert found == chat_prompts(50, TOKENIZER)

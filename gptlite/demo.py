@@ -125,7 +125,6 @@ def run_demo(out: str, seconds: float | None) -> Result:
     print()
     print_table(rows)
     print(f"\nThe learning curve and all samples: {result.run.report_file}")
-    print("A model that was trained for longer is in the package: gptlite chat")
     return result
 
 

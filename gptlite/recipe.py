@@ -46,7 +46,7 @@ FINETUNING = dataclasses.replace(
 # weights by trial: what is learned by heart has to be seen some 80 times
 TASK_WEIGHTS = FinetuneConfig(
     tasks="facts=10,rewrite=4,translate=4,chat=1,numbers=0.9,summary=0.9,code=0.6",
-    conversations=500_000, replay=0.15,
+    conversations=500_000, replay=0.35,
 )  # fmt: skip
 TESTED = 400  # conversations of each task, in the evaluation at the end
 

@@ -10,5 +10,4 @@ PEERS: dict[str, tuple[str, ...]] = {
     "matmul": ("torch",), "attention": ("torch",), "layernorm": ("torch",),
     "bpe": ("peers",), "vectors": ("peers",),
     "kernels": (), "generate": (), "scaling": (), "import": (),
-    "finetune": (), "chat": (),
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""How the model in the package was chosen: small trainings, a picture, a table.
+"""Which shape the recipe's model is to have: small trainings, a picture, a table.
 
     python benchmarks/sweeps.py --out runs/sweeps --picture docs/training/scaling.png
 

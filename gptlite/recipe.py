@@ -43,7 +43,7 @@ PRETRAINING = TrainConfig(
 FINETUNING = dataclasses.replace(
     PRETRAINING, steps=9000, learning_rate=2e-3, warmup_steps=50, sample_every=0
 )
-# weights by trial: what is learned by heart has to be seen some 80 times
+# weights by trial (docs/lab_log.md)
 TASK_WEIGHTS = FinetuneConfig(
     tasks="facts=10,rewrite=4,translate=4,chat=1,numbers=0.9,summary=0.9,code=0.6",
     conversations=500_000, replay=0.35,

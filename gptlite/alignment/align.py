@@ -73,18 +73,21 @@ def align(
     the figures are of; the same where nothing else is known. A round with numbers that
     are none ends the training; the checkpoint is then of the last good round.
     """
-    model, tokenizer = open_run(base).load()
+    source, run = open_run(base), Run(out)
+    run.check_apart(source)
+    model, tokenizer = source.load()
     rng = np.random.default_rng(what.seed)
     policy = with_head(LoRA(model, what.rank, rng=rng) if what.rank else model)
-    run, started = Run(out), time.perf_counter()
+    started = time.perf_counter()
     run.set_aside()
     run.clear()
     training = TrainConfig(learning_rate=config.learning_rate, seed=what.seed)
     run.describe("", model.config, training, tokenizer,
-                 base=str(open_run(base).folder.absolute()),
+                 base=str(source.folder.absolute()),
                  alignment=dataclasses.asdict(config))  # fmt: skip
     with WorkerPool(what.workers or available_cores()) as pool:
         ppo = method(policy, model, tokenizer, rate, config, pool, rng=rng)
+        run.save_state(ppo.trainer, ppo.rng, 0.0)
         before = measure(policy, tokenizer, prompts, truth, config.longest)
         rounds = _rounds(ppo, run, prompts, what, started, say)
         after = measure(policy, tokenizer, prompts, truth, config.longest,

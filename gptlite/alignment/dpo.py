@@ -14,11 +14,11 @@ import numpy as np
 
 from gptlite.alignment.experience import Reader
 from gptlite.alignment.objectives import dpo
-from gptlite.alignment.policy import choices
+from gptlite.alignment.policy import choices, choices_backward
+from gptlite.alignment.reward import as_rows
 from gptlite.arena import Arena
 from gptlite.errors import DataError
 from gptlite.models.gpt import GPT
-from gptlite.models.layout import rows
 from gptlite.models.weights import PackedWeights
 from gptlite.text.chat import Conversation, render
 from gptlite.text.tokenizer import Tokenizer
@@ -71,19 +71,17 @@ def preferences(
     if not pairs:
         raise DataError("wanted pairs to learn from, got none")
     room = reference.model.config.context_length
-    found = [render(c, tokenizer) for pair in pairs for c in pair]
-    starts = [len(render(c[:-1], tokenizer)) for pair in pairs for c in pair]
-    longest = max(map(len, found))
-    if longest > room:
+    talks = [c for pair in pairs for c in pair]
+    ids, last = as_rows(talks, tokenizer, room + 1)
+    if ids.shape[1] > room:
         raise DataError(
-            f"wanted conversations of at most {room} tokens, got one of {longest}; "
-            "leave it out"
+            f"wanted conversations of at most {room} tokens, got a longer one; leave "
+            "it out"
         )
-    ids = np.zeros((len(found), longest), np.int64)
-    mask = np.zeros((len(found), longest), bool)
-    for b, (one, start) in enumerate(zip(found, starts, strict=True)):
-        ids[b, : len(one)] = one.ids
-        mask[b, start : len(one) - 1] = True  # from the token that gives the word on
+    # from the token that gives the word to the one before the answer's end
+    starts = np.array([len(render(c[:-1], tokenizer)) for c in talks])
+    at = np.arange(ids.shape[1])
+    mask = (at >= starts[:, None]) & (at < last[:, None])
     logp, _ = reference.read(ids, mask)
     return Preferences(ids, mask, logp.sum(axis=1))
 
@@ -111,18 +109,10 @@ class DPOLoss:
         weights: PackedWeights | None = None,
     ) -> np.ndarray:  # fmt: skip
         """Sums of the loss and of pairs in the right order; adds into g."""
-        losses, slopes, (hidden, _, _, targets, output) = self._look(
-            model, a, x, weights
-        )
-        dlogp = slopes[np.nonzero(x.mask)[0]].astype(hidden.dtype)
-        dhidden, table = np.empty_like(hidden), g.token_embedding
-        model.ops.linear_log_probability_backward(
-            dhidden, None if table is None else table.T, a.logits, dlogp,
-            np.zeros_like(dlogp), hidden, output, targets,
-        )  # fmt: skip
-        a.dnorm.fill(0)
-        rows(a.dnorm)[x.mask.reshape(-1)] = dhidden
-        model.backward(g, a, x, weights)
+        losses, slopes, found = self._look(model, a, x, weights)
+        dlogp = slopes[np.nonzero(x.mask)[0]]
+        none = np.zeros_like(dlogp), np.zeros_like(found[0])
+        choices_backward(model, g, a, x, weights, found, dlogp, *none)
         return np.array([losses.sum(), (losses < np.log(2)).sum()])
 
     def measure(

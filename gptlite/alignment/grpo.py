@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from gptlite.alignment.experience import Answers, Experience
 from gptlite.alignment.objectives import group_advantages
 from gptlite.alignment.policy import PolicyLoss
 from gptlite.alignment.ppo import PPO
@@ -40,13 +39,9 @@ class GRPO(PPO):
         """One round: GROUP answers to each prompt."""
         return super().update([p for p in prompts for _ in range(GROUP)])
 
-    def experience(
-        self, answers: Answers, rewards: np.ndarray
-    ) -> tuple[Experience, np.ndarray]:
-        ids, mask = answers.ids, answers.mask
-        old, values = self.reader.read(ids, mask)
-        reference, _ = self.reference.read(ids, mask)
+    def worth(
+        self, rewards: np.ndarray, log_ratio: np.ndarray, values: np.ndarray,
+        mask: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         each = group_advantages(rewards.reshape(-1, GROUP)).reshape(-1)
-        advantages = np.where(mask, each[:, None], 0.0)
-        x = Experience(ids, mask, old, reference, values, advantages, returns=values)
-        return x, ((old - reference) * mask).sum(axis=1)
+        return np.where(mask, each[:, None], 0.0), values

@@ -65,20 +65,13 @@ class PolicyLoss:
         weights: PackedWeights | None = None,
     ) -> np.ndarray:  # fmt: skip
         """The sums; the gradients of the first are added into g."""
-        hidden, logp, entropy, targets, output = choices(model, a, x, weights)
+        found = choices(model, a, x, weights)
+        hidden, logp, entropy, _, _ = found
         values = head_forward(model.params, hidden)
-        sums, slopes = self.slopes(logp, entropy, values, x)
-        dlogp, dentropy, dvalues = (s.astype(hidden.dtype) for s in slopes)
-        dhidden = np.empty_like(hidden)
-        table = g.token_embedding
-        model.ops.linear_log_probability_backward(
-            dhidden, None if table is None else table.T, a.logits, dlogp, dentropy,
-            hidden, output, targets,
-        )  # fmt: skip
-        head_backward(dhidden, g, dvalues, hidden, model.params)
-        a.dnorm.fill(0)
-        rows(a.dnorm)[x.mask.reshape(-1)] = dhidden
-        model.backward(g, a, x, weights)
+        sums, (dlogp, dentropy, dvalues) = self.slopes(logp, entropy, values, x)
+        dhidden = np.zeros_like(hidden)
+        head_backward(dhidden, g, dvalues.astype(hidden.dtype), hidden, model.params)
+        choices_backward(model, g, a, x, weights, found, dlogp, dentropy, dhidden)
         return sums
 
     def measure(
@@ -114,3 +107,24 @@ def choices(
         logp, entropy, a.logits, hidden, output, targets
     )
     return hidden, logp, entropy, targets, output
+
+
+def choices_backward(
+    model: GPT, g: Arena, a: Arena, x: Choices, weights: PackedWeights | None,
+    found: tuple[np.ndarray, ...], dlogp: np.ndarray, dentropy: np.ndarray,
+    dhidden: np.ndarray,
+) -> None:  # fmt: skip
+    """From the slopes of what `choices` found, (N,) each, to gradients, added into g.
+
+    dhidden: (N, C), what the hidden states get from elsewhere, such as a head.
+    """
+    hidden, _, _, targets, output = found
+    through, table = np.empty_like(hidden), g.token_embedding
+    model.ops.linear_log_probability_backward(
+        through, None if table is None else table.T, a.logits,
+        dlogp.astype(hidden.dtype), dentropy.astype(hidden.dtype), hidden, output,
+        targets,
+    )  # fmt: skip
+    a.dnorm.fill(0)
+    rows(a.dnorm)[x.mask.reshape(-1)] = dhidden + through
+    model.backward(g, a, x, weights)

@@ -9,7 +9,6 @@ few times in minibatches, held back by the clip.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ class PPO:
         self.policy, self.tokenizer, self.rate = policy, tokenizer, rate
         self.config, self.rng, self.kl_weight = config, rng, config.kl_weight
         training = TrainConfig(learning_rate=config.learning_rate, weight_decay=0.0)
-        self.trainer = Trainer(policy, training, pool, self.loss().objective())
+        self.trainer = Trainer(policy, training, pool)  # each round sets its objective
         self.reader = Reader(policy, pool, self.trainer.weights)
         self.reference = Reader(reference, pool)
 
@@ -91,16 +90,23 @@ class PPO:
         self, answers: Answers, rewards: np.ndarray
     ) -> tuple[Experience, np.ndarray]:
         """All that the losses look at; and each answer's distance, nats (B,)."""
-        ids, mask, c = answers.ids, answers.mask, self.config
+        ids, mask = answers.ids, answers.mask
         old, values = self.reader.read(ids, mask)
         reference, _ = self.reference.read(ids, mask)
-        each = token_rewards(rewards, old - reference, mask, self.kl_weight)
-        advantages = gae(each, values, mask, c.gamma, c.lam)
-        x = Experience(ids, mask, old, reference, values, advantages,
-                       returns=advantages + values)  # fmt: skip
-        if c.whiten:
-            x = replace(x, advantages=whitened(advantages, mask))
+        advantages, returns = self.worth(rewards, old - reference, values, mask)
+        x = Experience(ids, mask, old, reference, values, advantages, returns)
         return x, ((old - reference) * mask).sum(axis=1)
+
+    def worth(
+        self, rewards: np.ndarray, log_ratio: np.ndarray, values: np.ndarray,
+        mask: np.ndarray,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        """(advantages, returns), each (B, T), of answers with these rewards (B,)."""
+        c = self.config
+        each = token_rewards(rewards, log_ratio, mask, self.kl_weight)
+        advantages = gae(each, values, mask, c.gamma, c.lam)
+        returns = advantages + values
+        return whitened(advantages, mask) if c.whiten else advantages, returns
 
 
 def explained(x: Experience) -> float:

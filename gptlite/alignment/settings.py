@@ -1,4 +1,4 @@
-"""How policies are trained, as fields that are flags of the commands too."""
+"""How policies are trained."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class PPOConfig:
-    """How a policy is trained. Each of these is numbered and measured in docs.
+    """How a policy is trained. Each of these is numbered in docs/alignment/ppo.md.
 
     answers: sampled in an update. longest: tokens of an answer. kl_weight: reward lost
     for a nat of distance from the reference. kl_target: > 0 lets kl_weight follow, so

@@ -38,7 +38,7 @@ class RewardModel:
         if "reward" not in run.described():
             raise CheckpointError(
                 f"wanted a reward model, got the run {name}, which is none; "
-                "`gptlite reward` makes one"
+                "`train_reward` makes one"
             )
         spread = float(run.described().get("spread", 1.0))
         return cls(load_head(run.checkpoint_file, model), tokenizer, spread)
@@ -65,6 +65,7 @@ def train_reward(
     reference: conversations on which rewards are to have mean 0 and spread 1.
     """
     source, run = open_run(base), Run(out)
+    run.check_apart(source)
     model, tokenizer = source.load()
     described = {"base_sha256": fingerprint(model),
                  "reward": "pairs" if train.grades is None else "grades"}  # fmt: skip

@@ -41,12 +41,6 @@ def whole(text: str) -> int:
 def add_defaults(parser: argparse.ArgumentParser, kind: type) -> None:
     """A flag for every field of a dataclass, with the field's default."""
     for field in dataclasses.fields(kind):
-        if field.type == "bool":
-            parser.add_argument(
-                "--" + field.name.replace("_", "-"), default=field.default,
-                action=argparse.BooleanOptionalAction,
-            )  # fmt: skip
-            continue
         to_type = {"int": int, "float": float, "str": str}[str(field.type)]
         parser.add_argument(
             "--" + field.name.replace("_", "-"), type=to_type, default=field.default,

@@ -68,10 +68,7 @@ def finetune(
     resume: go on with the run in `out`, to the same bits.
     """
     source, run = open_run(base), Run(out)
-    if source.folder.resolve() == run.folder.resolve():
-        raise ConfigError(
-            f"wanted another folder than {base} for the result; see --out"
-        )
+    run.check_apart(source)
     model, tokenizer = source.load()
     known = fingerprint(model)
     special_ids(tokenizer)  # without them: an error before any work

@@ -180,10 +180,8 @@ class Loop:
             loss = self.evaluate(c.eval_windows)
             self.val_losses.append(loss)
             row = {"step": step, "val_loss": loss}
-            said, bits = (
-                f"step {step}: validation {loss:.4f}",
-                self._bits_per_byte(loss),
-            )
+            said = f"step {step}: validation {loss:.4f}"
+            bits = self._bits_per_byte(loss)
             if not math.isnan(bits):
                 row["bits_per_byte"] = bits
                 said += f" nats a token, {bits:.4f} bits a byte"

@@ -29,13 +29,17 @@ BOXED = {"mini": Path(__file__).parents[1] / "mini"}  # models in the package
 def open_run(name: str) -> Run:
     """The run in the folder `name`, or else the model in the package that is so called.
 
-    >>> open_run("mini").folder.name
-    'mini'
+    A package need not have it: before a release it is made by `gptlite recipe`.
     """
     run = Run(name)
-    if name in BOXED and not run.config_file.exists():
-        return Run(BOXED[name])
-    return run
+    if name not in BOXED or run.config_file.exists():
+        return run
+    if not (BOXED[name] / "config.json").exists():
+        raise CheckpointError(
+            f"wanted the model {name} of the package, which this one comes without; "
+            f"`gptlite recipe {name}` makes it: give the folder of its result"
+        )
+    return Run(BOXED[name])
 
 
 class Run:
@@ -60,6 +64,13 @@ class Run:
         if not steps:
             return None
         return files.set_aside(self.folder)
+
+    def check_apart(self, base: Run) -> None:
+        """Whether this folder can be given a result without losing that of `base`."""
+        if self.folder.resolve() == base.folder.resolve():
+            raise ConfigError(
+                f"wanted another folder than {base.folder} for the result; see --out"
+            )
 
     def clear(self) -> None:
         """Drop an earlier run's files; config.json, by which it is known, first."""

@@ -195,6 +195,10 @@ def test_the_model_in_the_box_gives_way_to_a_run_of_its_name(
     base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(BOXED, "mini", tmp_path / "package" / "mini")
+    with pytest.raises(CheckpointError, match="gptlite recipe mini"):
+        open_run("mini")
+    Run(base).export(tmp_path / "package" / "mini")
     assert open_run("mini").folder == BOXED["mini"]
     Run(base).export(tmp_path / "mini")
     assert open_run("mini").folder == Path("mini")

@@ -16,6 +16,7 @@ from gptlite.bench import PEERS
 from gptlite.clock import process_started
 from gptlite.commands import (
     Commands,
+    alignment,
     assistant,
     data,
     ratings,
@@ -137,11 +138,14 @@ def command_generate(args: argparse.Namespace) -> dict[str, Any]:
 
 def command_demo(args: argparse.Namespace) -> dict[str, Any]:
     _say_that_it_starts()
-    from gptlite.demo import offer_prompt, run_demo
+    from gptlite.demo.road import run_demo
 
-    result = run_demo(args.out, args.seconds)
-    if sys.stdin.isatty() and sys.stdout.isatty() and not args.json:
-        offer_prompt(result)
+    asks = sys.stdin.isatty() and sys.stdout.isatty() and not args.json
+    result = run_demo(args.out, args.seconds, asks)
+    if asks:
+        from gptlite.assistant.terminal import chat_with
+
+        chat_with(f"{args.out}/policy")
     if not args.json:
         return {}
     return {"out": args.out} | dataclasses.asdict(result.summary)
@@ -254,7 +258,7 @@ def build_parser() -> argparse.ArgumentParser:
                        help="of the products (matmul, train)")  # fmt: skip
     bench.add_argument("--workers", type=whole, default=0, metavar="N")
 
-    for part in (data, tokenizer, vectors, assistant, ratings):
+    for part in (data, tokenizer, vectors, assistant, ratings, alignment):
         part.add(commands)
     command("info", command_info, "versions, cores, BLAS, folders, presets")
     return parser

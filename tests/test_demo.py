@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gptlite import demo
+from gptlite.alignment.settings import RewardConfig
 from gptlite.cli import main
 from gptlite.config import preset
 from gptlite.corpus.readers import sample_documents
+from gptlite.demo import preferences
+from gptlite.demo import road as demo
 from gptlite.models.gpt import GPT
 from gptlite.text.tokenizer import CharTokenizer
 from gptlite.training.pretrain import Result
@@ -28,9 +28,12 @@ def test_the_demo_trains_shows_and_reports(
 ) -> None:
     def small(name: str, **changes: Any) -> Any:
         assert name == "demo"
-        return preset("nano", **{**changes, "sample_every": 10, "eval_every": 10})
+        return preset("nano", **{**changes, "sample_every": 10, "eval_every": 10,
+                                  "context_length": 96})  # fmt: skip
 
     monkeypatch.setattr(demo, "preset", small)
+    few_pairs = RewardConfig("vocabulary", pairs=20, held_out=20, reward_steps=5)
+    monkeypatch.setattr(preferences, "RATED", few_pairs)
     out = str(tmp_path / "run")
     few = {name: list(some)[:20] for name, some in sample_documents().items()}
     monkeypatch.setattr(demo, "sample_documents", lambda: few)
@@ -39,12 +42,15 @@ def test_the_demo_trains_shows_and_reports(
     summary = json.loads(shown.splitlines()[-1])
     assert summary["steps"] >= 20 and summary["out"] == out
     assert "validation loss" in shown and "→" in shown
-    for stage in ("Corpus", "Tokens", "Word vectors", "Pretraining", "Fine-tuning"):
+    for stage in ("Corpus", "Tokens", "Word vectors", "Pretraining", "Fine-tuning",
+                  "Ratings", "Reward model", "PPO"):  # fmt: skip
         assert f". {stage}" in shown
     assert "before:" in shown and "chrF 0.0" in shown
     assert "king: " in shown and "Shall|" in shown
     assert shown.count("── step ") == 2 and "── step 10" in shown
     assert (tmp_path / "run" / "report.html").exists()
+    assert "better:" in shown and "KL " in shown
+    assert (tmp_path / "run" / "policy" / "rounds.png").exists()
 
 
 def test_a_demo_with_one_sample_shows_it_once(
@@ -74,45 +80,6 @@ def test_a_demo_without_time_is_refused(
         code = error.code
     assert code in (1, 2)
     assert "seconds" in capsys.readouterr().err
-
-
-@pytest.fixture
-def result(tmp_path: Path) -> Result:
-    tokenizer = CharTokenizer("abcdefghijk")
-    model = GPT(dataclasses.replace(TINY, context_length=16))
-    return Result(model, tokenizer, Run(tmp_path), SUMMARY)
-
-
-def typed(monkeypatch: pytest.MonkeyPatch, *lines: str) -> None:
-    answers: Iterator[str] = iter(lines)
-
-    def ask(prompt: str) -> str:
-        try:
-            return next(answers)
-        except StopIteration:
-            raise EOFError from None
-
-    monkeypatch.setattr("builtins.input", ask)
-
-
-def test_prompts_are_continued_until_an_empty_line(
-    result: Result, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    typed(monkeypatch, "abc", "", "never asked")
-    demo.offer_prompt(result)
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-1].startswith("abc") and len(lines[-1]) == 203
-    assert set(lines[-1]) <= set("abcdefghijk")
-
-
-def test_a_prompt_that_cannot_be_read_is_said_and_the_next_one_asked(
-    result: Result, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    typed(monkeypatch, "xyz", "abc")  # and then the end of the input
-    demo.offer_prompt(result)
-    out, err = capsys.readouterr()
-    assert "'x'" in err and "Traceback" not in err
-    assert "abc" in out and max(map(len, out.splitlines())) == 203
 
 
 def test_a_sparkline_goes_from_the_smallest_to_the_largest() -> None:

@@ -14,7 +14,7 @@ from tests.helpers import PACKAGE, run_python
 
 # from the ground up: a module imports only from its own storey or one below
 STOREYS = [
-    {"errors", "config", "arena", "batch", "clock", "files", "output"},
+    {"errors", "config", "arena", "batch", "clock", "files", "output", "page"},
     {"ops", "gradcheck", "plots"},
     {"parallel", "data"},
     {"text", "tools"},

@@ -8,12 +8,13 @@ few times in minibatches, held back by the clip.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from gptlite.alignment.experience import Answers, Experience, Reader, sample_answers
+from gptlite.alignment.measure import Rate
 from gptlite.alignment.objectives import gae, whitened
 from gptlite.alignment.policy import PolicyLoss
 from gptlite.alignment.settings import PPOConfig
@@ -25,21 +26,23 @@ from gptlite.text.chat import Conversation
 from gptlite.text.tokenizer import Tokenizer
 from gptlite.training.step import Trainer
 
-Rate = Callable[[Sequence[Conversation]], np.ndarray]  # whole conversations → rewards
-
 
 class PPO:
     """A policy with its value head, what it must not leave too far, and who rates it.
 
     policy: a model `with_head`. reference: the model that it began as, frozen. rate:
-    gives each conversation a reward.
+    gives each conversation a reward. truth: if it is known what was meant, it is shown
+    beside the reward, and not learned from.
     """
 
     def __init__(
         self, policy: GPT, reference: GPT, tokenizer: Tokenizer, rate: Rate,
         config: PPOConfig, pool: WorkerPool, *, rng: np.random.Generator,
+        truth: Rate | None = None,
     ) -> None:  # fmt: skip
-        self.policy, self.tokenizer, self.rate = policy, tokenizer, rate
+        self.policy, self.tokenizer, self.rate, self.truth = (
+            policy, tokenizer, rate, truth,
+        )  # fmt: skip
         self.config, self.rng, self.kl_weight = config, rng, config.kl_weight
         training = TrainConfig(learning_rate=config.learning_rate, weight_decay=0.0)
         self.trainer = Trainer(policy, training, pool)  # each round sets its objective
@@ -74,14 +77,16 @@ class PPO:
                 break
         if c.kl_target:
             self.kl_weight = adapted(self.kl_weight, kl.mean(), c.kl_target)
-        texts = [conversation[-1].content for conversation in answers.conversations]
+        talks = answers.conversations
+        truth = {"truth": float(self.truth(talks).mean())} if self.truth else {}
         return {
-            "reward": float(rewards.mean()), "reward_spread": float(rewards.std()),
+            "reward": float(rewards.mean()), **truth,
+            "reward_spread": float(rewards.std()),
             "kl": float(kl.mean()), "explained": explained(x),
             "kl_weight": self.kl_weight, "steps": len(means),
             "length": float(answers.mask.sum(axis=1).mean()),
             "finished": float(answers.finished.mean()),
-            "distinct_2": distinct_n(texts, 2),
+            "distinct_2": distinct_n([c[-1].content for c in talks], 2),
             **{name: float(np.mean([m[name] for m in means]))
                for name in means[0] if name != "loss"},
         }  # fmt: skip

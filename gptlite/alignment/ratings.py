@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from gptlite.errors import DataError
+from gptlite.files import write_bytes
 
 TIE = "tie"
 LOCK_AT = 2**31 - 2  # the byte that is locked on Windows, where no rating ever lies
@@ -167,6 +168,11 @@ def _mend(file: IO[bytes], path: Path) -> None:
     with open(path.with_name(f"{path.name}.cut"), "ab") as other:
         other.write(cut + b"\n")
     file.truncate(size - len(cut))
+
+
+def write(path: str | Path, ratings: Iterable[Rating]) -> None:
+    """A new file of these ratings, whole or not there, in the place of an earlier."""
+    write_bytes(Path(path), b"".join(map(to_line, ratings)))
 
 
 class Contents(NamedTuple):

@@ -1,8 +1,27 @@
-"""How policies are trained."""
+"""How reward models and policies are trained: what the commands have flags for."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RewardConfig:
+    """What a reward model learns from, and how long.
+
+    rater: a programmed one, if there are no ratings by people. pairs: of answers that
+    he compares. noise: share of them in which he names the wrong one. held_out:
+    pairs without noise, of answers to other prompts, that the model is measured on.
+    reward_rows: pairs in a step of its training.
+    """
+
+    rater: str = ""
+    pairs: int = 2000
+    noise: float = 0.0
+    held_out: int = 500
+    reward_steps: int = 150
+    reward_rows: int = 32
+    reward_learning_rate: float = 3e-4
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +56,28 @@ class PPOConfig:
 @dataclass(frozen=True, slots=True)
 class Alignment:
     """What to train and for how long. seconds: 0 is no limit. rank: > 0 trains a LoRA
-    adapter beside frozen weights."""
+    adapter beside frozen weights. best_of: > 1 measures the best of so many too."""
 
     rounds: int = 60
     seconds: float = 0.0
     rank: int = 0
     workers: int = 0
+    seed: int = 0
+    best_of: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DPOConfig:
+    """How a policy is trained on pairs alone.
+
+    beta: how dear it is to leave the reference. rows: pairs in a step. longest: tokens
+    of an answer, when it is measured. rank: > 0 trains a LoRA adapter.
+    """
+
+    beta: float = 0.1
+    steps: int = 100
+    rows: int = 32
+    learning_rate: float = 1e-4
+    longest: int = 32
+    rank: int = 0
     seed: int = 0

@@ -8,9 +8,14 @@ import io
 import sys
 from collections.abc import Callable, Iterator
 
+import numpy as np
+
 from gptlite.assistant.chat import Chat
 from gptlite.errors import DataError, GptliteError
+from gptlite.models.sampling import Sampling
 from gptlite.output import print_table
+from gptlite.tools import run as run_tool
+from gptlite.training.run import open_run
 
 HELP = """/system TEXT       what the assistant is told before all else
 /temperature X     0 always says the likeliest; higher is more varied
@@ -94,3 +99,11 @@ def talk(chat: Chat) -> None:
             if not asks:
                 raise
             print()
+
+
+def chat_with(run: str, temperature: float = 0.7, seed: int | None = None) -> None:
+    """Talk with the model of a run."""
+    model, tokenizer = open_run(run).load()
+    sampling = Sampling(temperature=temperature, top_p=0.9)
+    dice = np.random.default_rng(seed)
+    talk(Chat(model, tokenizer, run_tool, sampling, rng=dice))

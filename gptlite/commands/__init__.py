@@ -40,13 +40,16 @@ def whole(text: str) -> int:
 
 def add_defaults(parser: argparse.ArgumentParser, kind: type) -> None:
     """A flag for every field of a dataclass, with the field's default."""
+    types = {"int": (int, "N"), "float": (float, "X"), "str": (str, "NAME")}
     for field in dataclasses.fields(kind):
-        to_type = {"int": int, "float": float, "str": str}[str(field.type)]
-        parser.add_argument(
-            "--" + field.name.replace("_", "-"), type=to_type, default=field.default,
-            metavar={int: "N", float: "X", str: "NAME"}[to_type],
-            help=f"default: {field.default!s}" if field.default != "" else None,
-        )  # fmt: skip
+        flag = "--" + field.name.replace("_", "-")
+        how: dict[str, Any] = {"default": field.default}
+        if field.type == "bool":
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **how)
+            continue
+        to_type, metavar = types[str(field.type)]
+        text = f"default: {field.default!s}" if field.default != "" else None
+        parser.add_argument(flag, type=to_type, metavar=metavar, help=text, **how)
 
 
 def given(args: argparse.Namespace, kind: type) -> Any:

@@ -79,18 +79,9 @@ def _texts(stages: dict[str, dict[str, float]]) -> list[dict[str, Any]]:
 
 
 def command_chat(args: argparse.Namespace) -> dict[str, Any]:
-    import numpy as np
+    from gptlite.assistant.terminal import chat_with
 
-    from gptlite.assistant.chat import Chat
-    from gptlite.assistant.terminal import talk
-    from gptlite.models.sampling import Sampling
-    from gptlite.tools import run
-    from gptlite.training.run import open_run
-
-    model, tokenizer = open_run(args.run_folder).load()
-    sampling = Sampling(temperature=args.temperature, top_p=0.9)
-    chat = Chat(model, tokenizer, run, sampling, rng=np.random.default_rng(args.seed))
-    talk(chat)
+    chat_with(args.run_folder, args.temperature, args.seed)
     return {}
 
 

@@ -16,12 +16,12 @@ from gptlite.plots.rewards import (
     over_optimisation,
     rounds,
 )
-from gptlite.plots.style import BLUE, GREY, ORANGE, STYLE, new_axes, save, styled
+from gptlite.plots.style import BLUE, GREY, ORANGE, STYLE, new_axes, png, save, styled
 from gptlite.plots.words import attention_map, corpus_picture, token_mask, word_map
 
 __all__ = [
     "BLUE", "GREY", "ORANGE", "STYLE", "attention_map", "calibration_curve",
     "corpus_picture", "gradient_sizes", "learning_curve", "learning_from_ratings",
-    "mean_curves", "new_axes", "over_optimisation", "rounds", "save", "scaling",
+    "mean_curves", "new_axes", "over_optimisation", "png", "rounds", "save", "scaling",
     "styled", "task_scores", "token_mask", "word_map",
 ]  # fmt: skip

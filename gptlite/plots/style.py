@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,3 +59,10 @@ def save(ax: Axes, path: str | Path | IO[bytes], close: bool = False) -> None:
         from matplotlib import pyplot
 
         pyplot.close(figure)
+
+
+def png(ax: Axes, close: bool = True) -> bytes:
+    """The figure that `ax` is on as a PNG file, in memory."""
+    picture = io.BytesIO()
+    save(ax, picture, close)
+    return picture.getvalue()

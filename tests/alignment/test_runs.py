@@ -12,6 +12,7 @@ import pytest
 
 from gptlite.alignment.align import align
 from gptlite.alignment.collect import chat_prompts, collect
+from gptlite.alignment.measure import Judges, truth_at
 from gptlite.alignment.raters import ProgrammedRater
 from gptlite.alignment.reward import pairs_of
 from gptlite.alignment.settings import Alignment, PPOConfig
@@ -19,7 +20,6 @@ from gptlite.alignment.train_reward import RewardModel, train_reward
 from gptlite.alignment.watch import alarms
 from gptlite.config import GPTConfig, TrainConfig
 from gptlite.errors import CheckpointError, ConfigError, DataError, TrainingError
-from gptlite.models.gpt import GPT
 from gptlite.text.chat import SPECIAL, Conversation, conversation
 from gptlite.text.learn import train_bpe
 from gptlite.training.run import Run
@@ -29,20 +29,6 @@ CONFIG = GPTConfig(2, 2, 16, context_length=64, vocab_size=TOKENIZER.vocab_size)
 TRAINING = TrainConfig(steps=80, batch_size=32, learning_rate=3e-3, warmup_steps=5,
                        eval_every=20, sample_every=0, workers=1)  # fmt: skip
 PROMPTS = [conversation(("user", text)) for text in ("owl", "fox cat", "dog", "cat")]
-
-
-@pytest.fixture
-def base(tmp_path: Path) -> str:
-    """A run with random weights."""
-    from gptlite.parallel.pool import WorkerPool
-    from gptlite.training.step import Trainer
-
-    run = Run(tmp_path / "base")
-    with WorkerPool(1) as pool:
-        trainer = Trainer(GPT(CONFIG), TRAINING, pool)
-        run.save_state(trainer, np.random.default_rng(0), 0.0)
-    run.describe("", CONFIG, TRAINING, TOKENIZER)
-    return str(run.folder)
 
 
 def rewarded(base: str, out: Path, **changes: Any) -> RewardModel:
@@ -86,12 +72,16 @@ def test_a_policy_is_measured_before_and_after_and_kept(
     config = PPOConfig(answers=32, longest=6, learning_rate=1e-2, kl_weight=0.0,
                        kl_stop=0.0, unfinished=0.0)  # fmt: skip
     said: list[str] = []
-    found = align(base, str(tmp_path / "ppo"), PROMPTS, early, early, config,
-                  Alignment(rounds=15, workers=1), say=said.append)  # fmt: skip
+    found = align(
+        base, str(tmp_path / "ppo"), PROMPTS, PROMPTS, Judges(early, early), config,
+        Alignment(rounds=15, workers=1, best_of=4), say=said.append,
+    )  # fmt: skip
     assert found["reward_end_mean"] > found["reward_start_mean"] + 0.1
     assert found["rounds"] == 15 and found["kl_nats"] > 0
     assert set(found) >= {"reward_start_p95", "distinct2_ratio", "length_ratio",
                           "seconds"}  # fmt: skip
+    assert found["best_of_mean"] > found["reward_start_mean"] + 0.05
+    assert found["best_of_kl_nats"] == pytest.approx(np.log(4) - 0.75)
     lines = (tmp_path / "ppo" / "rounds.jsonl").read_text().splitlines()
     rows = [json.loads(line) for line in lines]
     assert [row["round"] for row in rows] == list(range(15))
@@ -114,10 +104,45 @@ def test_numbers_that_are_none_end_the_training_with_the_last_good_weights(
 
     config = PPOConfig(answers=16, longest=4)
     with pytest.raises(TrainingError, match="reward"):
-        align(base, str(tmp_path / "ppo"), PROMPTS, breaks, early, config,
-              Alignment(rounds=9, workers=1))  # fmt: skip
+        align(base, str(tmp_path / "ppo"), PROMPTS, PROMPTS, Judges(breaks, early),
+              config, Alignment(rounds=9, workers=1))  # fmt: skip
     model, _ = Run(tmp_path / "ppo").load()
     assert np.isfinite(model.params.flat).all()
+
+
+def test_a_policy_that_was_stopped_goes_on_to_the_same_bits(
+    base: str, tmp_path: Path
+) -> None:
+    config = PPOConfig(answers=8, longest=4, kl_target=1.0, minibatch=4)
+    judges, weights = Judges(early, early), []
+    for name, steps in (("whole", [4]), ("parts", [2, 4])):
+        for part, rounds in enumerate(steps):
+            align(base, str(tmp_path / name), PROMPTS, PROMPTS, judges, config,
+                  Alignment(rounds=rounds, workers=1), resume=part > 0)  # fmt: skip
+        weights.append(Run(tmp_path / name).load()[0].params.flat)
+    np.testing.assert_array_equal(*weights)
+    rows = [
+        (tmp_path / name / "rounds.jsonl").read_text().splitlines()
+        for name in ("whole", "parts")
+    ]
+    drop = [[{k: v for k, v in json.loads(x).items() if k != "samples"} for x in some]
+            for some in rows]  # fmt: skip
+    assert drop[0] == drop[1]
+    assert (tmp_path / "parts" / "rounds.png").stat().st_size > 10_000
+
+
+def test_a_round_that_no_checkpoint_holds_is_done_again(
+    base: str, tmp_path: Path
+) -> None:
+    out, config = tmp_path / "ppo", PPOConfig(answers=8, longest=4, minibatch=4)
+    judges = Judges(early, early)
+    align(base, str(out), PROMPTS, PROMPTS, judges, config,
+          Alignment(rounds=2, workers=1))  # fmt: skip
+    path = out / "rounds.jsonl"
+    path.write_text(path.read_text() + path.read_text().splitlines()[-1] + "\n")
+    found = align(base, str(out), PROMPTS, PROMPTS, judges, config,
+                  Alignment(rounds=3, workers=1), resume=True)  # fmt: skip
+    assert found["rounds"] == 3 == len(path.read_text().splitlines())
 
 
 GOOD = {"distinct_2": 0.9, "kl": 1.0, "explained": 0.1, "reward": 0.0,
@@ -162,3 +187,9 @@ def test_prompts_are_different_and_short() -> None:
     texts = [c[0].content for c in found]
     assert len(set(texts)) == 50
     assert found == chat_prompts(50, TOKENIZER)
+
+
+def test_a_runs_reward_is_read_off_where_it_was_so_far() -> None:
+    rows = [{"kl": k / 10, "truth": 1.0 + k / 5} for k in range(50)]
+    assert truth_at(rows, 1.84) == pytest.approx(1 + 2 * 1.84)
+    assert np.isnan(truth_at(rows, 9.0)) and np.isnan(truth_at(rows[:3], 0.1))

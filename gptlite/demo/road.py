@@ -1,16 +1,12 @@
-"""`gptlite demo`: the road so far, in about two minutes on a laptop."""
+"""The road, stage by stage: what each did, in a few lines and at last in a table."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import shutil
-import sys
 import time
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from gptlite.assistant.evaluate import evaluate_task
 from gptlite.config import CorpusConfig, FinetuneConfig, SkipGram, TrainConfig, preset
@@ -18,9 +14,7 @@ from gptlite.corpus.build import build_corpus
 from gptlite.corpus.corpus import is_corpus, open_corpus
 from gptlite.corpus.readers import sample_documents
 from gptlite.corpus.report import table
-from gptlite.errors import GptliteError
-from gptlite.models.generate import stream
-from gptlite.models.sampling import Sampling
+from gptlite.demo.preferences import learn_preferences
 from gptlite.output import print_table
 from gptlite.tasks.registry import load_task
 from gptlite.text.skipgram import learn_word_vectors, words_of
@@ -34,7 +28,7 @@ BARS = "▁▂▃▄▅▆▇█"
 VOCABULARY = 2048
 SENTENCE = "Shall I compare thee to a summer's day? I computed 2,048 tokens."
 ASKED = ("king", "city", "music")
-TAUGHT, TESTED = "translate", 60  # the task of the last stage, and words it is asked
+TAUGHT, TESTED = "translate=2,chat=1", 60  # tasks, and words it is then asked
 
 
 def sparkline(values: list[float]) -> str:
@@ -81,8 +75,11 @@ def token_vectors(corpus: Path, tokenizer: Tokenizer, file: Path, size: int) -> 
     learn_word_vectors([sentence], SkipGram(size=size)).save(file)
 
 
-def run_demo(out: str, seconds: float | None) -> Result:
-    """Walk the road, show what happened at each stage, write the report."""
+def run_demo(out: str, seconds: float | None, asks: bool = False) -> Result:
+    """Walk the road, show what happened at each stage, write the report.
+
+    asks: whether a person is there to rate answers, if he wants to.
+    """
     changes: dict[str, Any] = {} if seconds is None else {"seconds": seconds}
     model, training = preset("demo", **changes)
     corpus, vectors = Path(out) / "corpus", Path(out) / "token_vectors.txt"
@@ -119,24 +116,29 @@ def run_demo(out: str, seconds: float | None) -> Result:
     write_report(result.run, result.summary, result.model.n_params, "gptlite demo")
 
     start = time.perf_counter()
-    print(f"\n5. Fine-tuning: it is shown words with their translation, for "
-          f"{training.seconds / 3:.0f} s …", flush=True)  # fmt: skip
+    print(f"\n5. Fine-tuning: it is shown words with their translation "
+          f"and chats, for {training.seconds / 3:.0f} s …", flush=True)  # fmt: skip
     stage("fine-tuning", start, teach(result, out, training))
+    learn_preferences(assistant_of(out), out, training.seconds, asks, stage)
     print()
     print_table(rows)
     print(f"\nThe learning curve and all samples: {result.run.report_file}")
     return result
 
 
+def assistant_of(out: str) -> str:
+    return f"{out}/assistant"
+
+
 def teach(base: Result, out: str, training: TrainConfig) -> str:
-    """Fine-tune on one task, show answers before and after; the scores as text."""
-    task, config = load_task(TAUGHT), dataclasses.replace(
+    """Fine-tune on tasks, show answers before and after; the scores of one as text."""
+    task, config = load_task("translate"), dataclasses.replace(
         training, seconds=training.seconds / 3, eval_every=0, sample_every=0,
         warmup_steps=20,
     )  # fmt: skip
     before = evaluate_task(task, base.model, base.tokenizer, TESTED)
     what = FinetuneConfig(TAUGHT, conversations=30_000)
-    tuned = finetune(out, f"{out}/assistant", config, what, replace=True)
+    tuned = finetune(out, assistant_of(out), config, what, replace=True)
     after = evaluate_task(task, tuned.model, tuned.tokenizer, TESTED)
     for old, new in list(zip(before["samples"], after["samples"], strict=True))[:4]:
         print(
@@ -167,30 +169,3 @@ def show_training(result: Result) -> str:
         for sample in dict.fromkeys([samples[0], samples[-1]]):
             print(f"\n── step {sample.strip()}")
     return said
-
-
-def offer_prompt(result: Result) -> None:
-    """Continue what the user writes, until an empty line."""
-    with contextlib.suppress(ImportError):  # line editing, where the system has it
-        import readline  # noqa: F401
-    rng = np.random.default_rng()
-    print("\nWrite the beginning of a line, and the model goes on (empty: the end).")
-    while True:
-        try:
-            prompt = input("> ")
-        except EOFError:
-            print()
-            return
-        if not prompt:
-            return
-        tokens = stream(
-            result.model, result.tokenizer, prompt, 200, Sampling(0.8), rng=rng
-        )
-        try:
-            for i, token in enumerate(tokens):
-                print(prompt * (i == 0) + token.text, end="", flush=True)
-        except GptliteError as error:
-            print(error, end="", file=sys.stderr)
-        except KeyboardInterrupt:  # enough of this answer
-            pass
-        print()

@@ -1,0 +1,112 @@
+"""PPO, GRPO and DPO from one model, on the same ratings, with several seeds.
+
+    python benchmarks/policies.py mini --out runs/policies
+
+For each programmed rater and seed: a reward model from 2,000 pairs, then each method.
+PPO and GRPO have the same time; DPO learns from the pairs of the reward model. What was
+measured stays in OUT/*.json: what was stopped goes on. Prints two tables.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gptlite import files
+from gptlite.alignment.align import align
+from gptlite.alignment.grpo import GRPO
+from gptlite.alignment.learn import (
+    as_pairs,
+    judges_of,
+    learn_reward,
+    prompts_for,
+    rated_by_program,
+    read_ratings,
+)
+from gptlite.alignment.ppo import PPO
+from gptlite.alignment.settings import Alignment, DPOConfig, PPOConfig, RewardConfig
+from gptlite.alignment.train_dpo import train_dpo
+from gptlite.alignment.train_reward import RewardModel
+
+METHODS = {"ppo": PPO, "grpo": GRPO}
+BEST_OF = 16
+SHOWN = ("reward_start_mean", "reward_start_p95", "reward_end_mean", "kl_nats",
+         "distinct2_ratio", "length_ratio", "gain_share", "best_of_mean",
+         "seconds")  # fmt: skip
+
+
+def policy(base: str, out: Path, rater: str, method: str, seed: int, limit: float
+           ) -> dict[str, Any]:  # fmt: skip
+    """One policy, and what became of it; the seconds are the whole road's."""
+    judge = str(out / f"{rater}-{seed}-reward")
+    if not (Path(judge) / "held_out.jsonl").exists():
+        config, start = RewardConfig(rater), time.perf_counter()
+        _, found = learn_reward(base, judge, rated_by_program(base, config, seed),
+                                config, seed, rater)  # fmt: skip
+        found["seconds"] = time.perf_counter() - start
+        files.write_text(out / f"{rater}-{seed}-reward.json", json.dumps(found))
+    reward, run = RewardModel.load(judge), str(out / f"{rater}-{seed}-{method}")
+    prompts, judges = prompts_for(reward.tokenizer, seed), judges_of(reward, rater)
+    if method == "dpo":
+        pairs = [as_pairs(some) for some in read_ratings(judge)]
+        return train_dpo(base, run, *pairs, prompts.asked, judges,
+                         DPOConfig(seed=seed))  # fmt: skip
+    what = Alignment(rounds=1000, seconds=limit, seed=seed, best_of=BEST_OF)
+    return align(base, run, prompts.learned, prompts.asked, judges, PPOConfig(), what,
+                 METHODS[method])  # fmt: skip
+
+
+def succeeded(row: dict[str, Any]) -> bool:
+    """Issue's bar: beyond the 95th percentile, near, varied, of the same length."""
+    return bool(
+        row["reward_end_mean"] >= row["reward_start_p95"] and row["kl_nats"] <= 15
+        and row["distinct2_ratio"] >= 0.6 and 0.5 <= row["length_ratio"] <= 2
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("base", metavar="RUN")
+    parser.add_argument("--out", default="runs/policies", metavar="DIR")
+    parser.add_argument("--raters", nargs="+", default=["politeness", "sentiment"])
+    parser.add_argument("--methods", nargs="+", default=[*METHODS, "dpo"])
+    parser.add_argument("--seeds", type=int, default=5, metavar="N")
+    parser.add_argument("--seconds", type=float, default=120, metavar="X")
+    args = parser.parse_args()
+    out, rows = Path(args.out), list[dict[str, Any]]()
+    for seed in range(args.seeds):
+        for rater in args.raters:
+            for method in args.methods:
+                file = out / f"{rater}-{seed}-{method}.json"
+                if not file.exists():
+                    found = policy(args.base, out, rater, method, seed, args.seconds)
+                    found |= {"rater": rater, "method": method, "seed": seed}
+                    files.write_text(file, json.dumps(found))
+                rows.append(json.loads(file.read_text(encoding="utf-8")))
+                print(rows[-1], flush=True)
+    print("\n| rater | method | seed | " + " | ".join(SHOWN) + " | all of it |")
+    print("|" + "---|" * (len(SHOWN) + 4))
+    for row in rows:
+        names = [row["rater"], row["method"], str(row["seed"])]
+        cells = [f"{row[name]:.2f}" if name in row else "" for name in SHOWN]
+        whole = "yes" if succeeded(row) else "no"
+        print("| " + " | ".join([*names, *cells, whole]) + " |")
+    print("\n| rater | method | end, mean ± spread over seeds | KL | succeeded |")
+    print("|" + "---|" * 5)
+    for rater in args.raters:
+        for method in args.methods:
+            some = [r for r in rows if (r["rater"], r["method"]) == (rater, method)]
+            ends = np.array([r["reward_end_mean"] for r in some])
+            far = np.mean([r["kl_nats"] for r in some])
+            done = f"{sum(map(succeeded, some))} of {len(some)}"
+            end = f"{ends.mean():.2f} ± {ends.std():.2f}"
+            print(f"| {rater} | {method} | {end} | {far:.1f} | {done} |")
+
+
+if __name__ == "__main__":
+    main()

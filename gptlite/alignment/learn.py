@@ -1,0 +1,161 @@
+"""From ratings, by people or by a program, to a reward model and its health.
+
+RUN/config.json tokenizer.json checkpoint/last.safetensors, and what it was learned from
+and measured on: ratings.jsonl held_out.jsonl, which `gptlite dpo` can learn from too.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gptlite.alignment import ratings as store
+from gptlite.alignment.collect import chat_prompts, collect
+from gptlite.alignment.health import Pair, Truth, health
+from gptlite.alignment.measure import Judges
+from gptlite.alignment.raters import TRUTHS, ProgrammedRater
+from gptlite.alignment.ratings import Rating
+from gptlite.alignment.reward import pairs_of
+from gptlite.alignment.settings import RewardConfig
+from gptlite.alignment.train_reward import RewardModel, train_reward
+from gptlite.config import TrainConfig
+from gptlite.errors import ConfigError, DataError
+from gptlite.tasks.split import is_for_test
+from gptlite.text.chat import Conversation, conversation
+from gptlite.text.tokenizer import Tokenizer
+from gptlite.training.run import open_run
+
+LEARNED, ASKED = 400, 100  # prompts: to learn from, and others to be measured on
+HELD_OUT_ONE_IN = 5  # of people's prompts
+
+
+def truth_of(rater: str) -> Callable[[str], float]:
+    """What the programmed rater of this name wants."""
+    if rater not in TRUTHS:
+        known = ", ".join(TRUTHS)
+        raise ConfigError(
+            f"wanted a programmed rater, {known}, got {rater!r:.40}; see --rater, or "
+            "--ratings for people's"
+        )
+    return TRUTHS[rater]
+
+
+class Prompts(NamedTuple):
+    """What people said in chats: to learn from, and others to be measured on."""
+
+    learned: list[Conversation]
+    asked: list[Conversation]
+
+
+class Ratings(NamedTuple):
+    """To learn from, and of other prompts, to be measured on."""
+
+    learned: list[Rating]
+    held_out: list[Rating]
+
+
+def prompts_for(tokenizer: Tokenizer, seed: int = 0) -> Prompts:
+    found = chat_prompts(LEARNED + ASKED, tokenizer, seed)
+    return Prompts(found[:LEARNED], found[LEARNED:])
+
+
+def rated_by_program(base: str, config: RewardConfig, seed: int = 0) -> Ratings:
+    """Answers of the run `base`, two to a prompt, compared by a programmed rater."""
+    truth_of(config.rater)  # an unknown one: an error before any work
+    model, tokenizer = open_run(base).load()
+    prompts, parts = prompts_for(tokenizer, seed), []
+    wanted = (config.pairs, config.noise), (config.held_out, 0.0)
+    for part, (some, (n, noise)) in enumerate(zip(prompts, wanted, strict=True)):
+        rater = ProgrammedRater(config.rater, noise, np.random.default_rng(seed))
+        drawn = 2 * seed + part
+        parts.append(collect(model, tokenizer, some, n, rater, name=base, seed=drawn))
+    return Ratings(*parts)
+
+
+def rated_by_people(paths: Sequence[str | Path]) -> tuple[Ratings, list[str]]:
+    """The ratings of files, one prompt in HELD_OUT_ONE_IN held out; and a sentence on
+    each line that was left out."""
+    found = store.merge(paths)
+    parts: tuple[list[Rating], list[Rating]] = [], []
+    for rating in found.ratings:
+        parts[is_for_test(rating.prompt, HELD_OUT_ONE_IN)].append(rating)
+    if not all(parts):
+        raise DataError(
+            f"wanted ratings of prompts to learn from and of others to be measured on, "
+            f"got {len(parts[0])} and {len(parts[1])}; rate answers to more prompts"
+        )
+    return Ratings(*parts), found.left_out
+
+
+def read_ratings(run: str) -> Ratings:
+    """What a reward model's run was learned from and measured on."""
+    folder = open_run(run).folder
+    names = folder / "ratings.jsonl", folder / "held_out.jsonl"
+    if not all(path.exists() for path in names):
+        raise DataError(
+            f"wanted a run with ratings.jsonl and held_out.jsonl, got {folder}; "
+            "`gptlite reward` makes one"
+        )
+    return Ratings(*(store.read(path).ratings for path in names))
+
+
+def as_pairs(ratings: Sequence[Rating]) -> list[Pair]:
+    """(better, worse) conversations."""
+    talks = []
+    for prompt, *texts in store.pairs(ratings):
+        better, worse = (
+            conversation(("user", prompt), ("assistant", text)) for text in texts
+        )
+        talks.append((better, worse))
+    return talks
+
+
+def learn_reward(
+    base: str, out: str, ratings: Ratings, config: RewardConfig, seed: int = 0,
+    rater: str = "",
+) -> tuple[RewardModel, dict[str, Any]]:  # fmt: skip
+    """A reward model that begins as the run `base`, as the run `out`; and its health.
+
+    rater: the programmed one who meant it, if there was one.
+    """
+    start = time.perf_counter()
+    train, held_out = (as_pairs(some) for some in ratings)
+    _, tokenizer = open_run(base).load()
+    T = open_run(base).read_config()[1].context_length
+    training = TrainConfig(
+        steps=config.reward_steps, batch_size=config.reward_rows, seed=seed,
+        learning_rate=config.reward_learning_rate,
+        warmup_steps=min(20, config.reward_steps // 5),
+        eval_every=50, sample_every=0, checkpoint_every=0,
+    )  # fmt: skip
+    model, summary = train_reward(
+        base, out, pairs_of(train, tokenizer, T), pairs_of(held_out, tokenizer, T),
+        training, [talk for pair in train for talk in pair],
+    )  # fmt: skip
+    for name, some in zip(("ratings", "held_out"), ratings, strict=True):
+        store.write(Path(out) / f"{name}.jsonl", some)
+    report = health(model.rate, held_out, _of_answer(rater), model.spread)
+    return model, {
+        "out": out, "ratings": len(train), "steps": summary.steps,
+        "seconds": time.perf_counter() - start, **report,
+    }  # fmt: skip
+
+
+def _of_answer(rater: str) -> Truth | None:
+    """What a programmed rater wants, of a conversation."""
+    if not rater:
+        return None
+    truth = truth_of(rater)
+    return lambda talk: truth(talk[-1].content)
+
+
+def judges_of(model: RewardModel, rater: str) -> Judges:
+    """A learned reward, and what the programmed rater meant; without one, the same."""
+    truth = _of_answer(rater)
+    if truth is None:
+        return Judges(model.rate, model.rate)
+    return Judges(model.rate, lambda talks: np.array([truth(c) for c in talks]))

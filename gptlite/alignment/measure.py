@@ -1,0 +1,106 @@
+"""What a policy's answers are worth: before, after, and beside the best of n."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gptlite.alignment.experience import Answers, Reader, sample_answers
+from gptlite.models.gpt import GPT
+from gptlite.tasks.metrics import distinct_n
+from gptlite.text.chat import Conversation
+from gptlite.text.tokenizer import Tokenizer
+
+Rate = Callable[[Sequence[Conversation]], np.ndarray]  # whole conversations → rewards
+
+MEASURED = 256  # answers
+AT_A_TIME = 64  # of these
+SMOOTH = 5  # rounds that a point of a run's curve is the mean of
+
+
+class Judges(NamedTuple):
+    """rate: what is learned from, such as a reward model. truth: what was meant; the
+    same where nothing else is known."""
+
+    rate: Rate
+    truth: Rate
+
+
+def measure(
+    model: GPT, tokenizer: Tokenizer, prompts: Sequence[Conversation], judges: Judges,
+    longest: int, reference: Reader | None = None, seed: int = 1,
+) -> dict[str, Any]:  # fmt: skip
+    """MEASURED answers, sampled as the policy is.
+
+    mean, p95: of their true reward. learned: mean of the reward that is learned from.
+    length: tokens. distinct_2: share of different pairs of words. kl: distance from
+    the reference, nats an answer, as estimated from the answers.
+    """
+    rng = np.random.default_rng(seed)
+    found, kl = list[Answers](), list[np.ndarray]()
+    for _ in range(MEASURED // AT_A_TIME):
+        some = [prompts[i] for i in rng.integers(0, len(prompts), AT_A_TIME)]
+        answers = sample_answers(model, tokenizer, some, longest, rng=rng)
+        found.append(answers)
+        if reference:
+            logp, _ = reference.read(answers.ids, answers.mask)
+            kl.append(((answers.logp - logp) * answers.mask).sum(axis=1))
+    talks = [c for answers in found for c in answers.conversations]
+    lengths = [answers.mask.sum(axis=1) for answers in found]
+    return worth(talks, judges) | {
+        "length": float(np.concatenate(lengths).mean()),
+        "kl": float(np.concatenate(kl).mean()) if kl else 0.0,
+    }
+
+
+def worth(talks: Sequence[Conversation], judges: Judges) -> dict[str, float]:
+    """mean, p95, learned and distinct_2 (see `measure`) of these conversations."""
+    true = judges.truth(talks)
+    return {
+        "mean": float(true.mean()), "p95": float(np.percentile(true, 95)),
+        "learned": float(judges.rate(talks).mean()),
+        "distinct_2": distinct_n([c[-1].content for c in talks], 2),
+    }  # fmt: skip
+
+
+def best_of(
+    model: GPT, tokenizer: Tokenizer, prompts: Sequence[Conversation], judges: Judges,
+    longest: int, n: int, seed: int = 1,
+) -> dict[str, float]:  # fmt: skip
+    """MEASURED times n answers sampled, and the one kept that is rated best.
+
+    kl: ln n − (n − 1)/n nats, which docs/alignment/ppo.md derives.
+    """
+    rng, kept = np.random.default_rng(seed), list[Conversation]()
+    for _ in range(MEASURED):
+        some = [prompts[int(rng.integers(0, len(prompts)))]] * n
+        talks = sample_answers(model, tokenizer, some, longest, rng=rng).conversations
+        kept.append(talks[int(np.argmax(judges.rate(talks)))])
+    return worth(kept, judges) | {"kl": math.log(n) - (n - 1) / n}
+
+
+def truth_at(rounds: Sequence[dict[str, Any]], kl: float) -> float:
+    """The true reward of a run where it was `kl` nats from the reference.
+
+    Means of SMOOTH rounds, and between them a straight line; of a run that never was
+    so far, NaN.
+
+    >>> rows = [{"kl": float(k), "truth": 2.0 * k} for k in range(9)]
+    >>> truth_at(rows, 3.5), truth_at(rows, 50.0)
+    (7.0, nan)
+    """
+    if len(rounds) < SMOOTH:
+        return math.nan
+    window = np.ones(SMOOTH) / SMOOTH
+    far, true = (np.convolve([row[name] for row in rounds], window, "valid")
+                 for name in ("kl", "truth"))  # fmt: skip
+    beyond = np.flatnonzero(far >= kl)
+    if not beyond.size:
+        return math.nan
+    end = int(beyond[0])  # the first time it was there
+    if end == 0:
+        return float(true[0])
+    return float(np.interp(kl, far[end - 1 : end + 1], true[end - 1 : end + 1]))

@@ -1,0 +1,74 @@
+"""Training by DPO, as a run like any other, measured as policies of PPO are."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gptlite.alignment.align import compared
+from gptlite.alignment.batches import task_of
+from gptlite.alignment.dpo import DPOLoss, Pair, preferences
+from gptlite.alignment.experience import Reader
+from gptlite.alignment.measure import Judges, measure
+from gptlite.alignment.settings import DPOConfig
+from gptlite.config import TrainConfig
+from gptlite.models.lora import LoRA, fingerprint
+from gptlite.parallel.pool import WorkerPool, available_cores
+from gptlite.text.chat import Conversation
+from gptlite.training.loop import Loop
+from gptlite.training.run import Run, open_run
+from gptlite.training.step import Trainer
+
+
+def train_dpo(
+    base: str, out: str, train: Sequence[Pair], held_out: Sequence[Pair],
+    asked: Sequence[Conversation], judges: Judges, config: DPOConfig,
+    resume: bool = False,
+) -> dict[str, Any]:  # fmt: skip
+    """Train the run `base` on pairs, as the run `out`, and say what became of it.
+
+    asked: prompts whose answers are measured, as those of other policies are.
+    """
+    source, run = open_run(base), Run(out)
+    run.check_apart(source)
+    policy, tokenizer = source.load()
+    model, _ = source.load()  # the reference, which stays as it is
+    if config.rank:
+        dice = np.random.default_rng(config.seed)
+        policy = LoRA(model, config.rank, rng=dice)
+    training = TrainConfig(
+        steps=config.steps, batch_size=config.rows, learning_rate=config.learning_rate,
+        warmup_steps=min(10, config.steps // 5), weight_decay=0.0, eval_every=20,
+        sample_every=0, checkpoint_every=20, seed=config.seed,
+    )  # fmt: skip
+    known = fingerprint(model)
+    described = {
+        "base": str(source.folder.absolute()), "base_sha256": known,
+        "alignment": dataclasses.asdict(config), "method": "dpo",
+    }  # fmt: skip
+    with WorkerPool(available_cores()) as pool:
+        reference = Reader(model, pool)
+        learned, measured = (
+            preferences(some, tokenizer, reference) for some in (train, held_out)
+        )
+        task = task_of(learned, measured, config.rows)
+        objective = DPOLoss(config.beta).objective()
+        loop = Loop(run, Trainer(policy, training, pool, objective), task, training)
+        if resume:
+            run.check_same("base_sha256", known)
+            loop.resume()
+        else:
+            run.set_aside()
+            run.clear()
+            loop.save()
+            run.describe("", model.config, training, tokenizer, **described)
+        summary = loop.train()
+        first = measure(model, tokenizer, asked, judges, config.longest)
+        last = measure(policy, tokenizer, asked, judges, config.longest, reference)
+    return {"out": out} | compared(first, last) | {
+        "pairs": len(train), "steps": summary.steps, "seconds": summary.seconds,
+        "held_out_loss": summary.val_loss,
+    }  # fmt: skip

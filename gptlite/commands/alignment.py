@@ -1,0 +1,133 @@
+"""`gptlite reward | ppo | grpo | dpo`: from ratings to a policy that is preferred."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from gptlite.alignment.settings import Alignment, DPOConfig, PPOConfig, RewardConfig
+from gptlite.commands import Commands, add_defaults, given
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _learned(args: argparse.Namespace, out: str) -> tuple[Any, dict[str, Any]]:
+    """A reward model as the run `out`, from the ratings that the flags name."""
+    from gptlite.alignment.learn import learn_reward, rated_by_people, rated_by_program
+
+    config = given(args, RewardConfig)
+    if args.ratings:
+        ratings, left_out = rated_by_people(args.ratings)
+        for sentence in left_out:
+            _say(f"left out: {sentence}")
+    else:
+        _say(f"answers in pairs, compared by the rater {config.rater} …")
+        ratings = rated_by_program(args.base, config, args.seed)
+    _say(f"a reward model from {len(ratings.learned):,} ratings …")
+    return learn_reward(args.base, out, ratings, config, args.seed, args.rater)
+
+
+def command_reward(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.alignment.report import write_report
+
+    out = args.out or "runs/reward"
+    _, found = _learned(args, out)
+    report = args.report or str(Path(out) / "report.html")
+    write_report(Path(report), f"gptlite reward {args.base}", found)
+    return found | {"report": report}
+
+
+def _align(args: argparse.Namespace, method: str) -> dict[str, Any]:
+    from gptlite.alignment.align import align
+    from gptlite.alignment.grpo import GRPO
+    from gptlite.alignment.learn import judges_of, prompts_for
+    from gptlite.alignment.ppo import PPO
+    from gptlite.alignment.train_reward import RewardModel
+    from gptlite.training.run import open_run
+
+    out = args.out or f"runs/{method}"
+    accuracy: dict[str, Any] = {}
+    known = args.reward or (f"{out}-reward" if args.resume else "")
+    if known:
+        reward = RewardModel.load(known)
+    else:
+        reward, health = _learned(args, f"{out}-reward")
+        accuracy = {"reward_accuracy": health["accuracy"],
+                    "reward_seconds": health["seconds"]}  # fmt: skip
+    _, tokenizer = open_run(args.base).load()
+    reward.check_tokenizer(tokenizer)
+    prompts = prompts_for(tokenizer, args.seed)
+    found = align(
+        args.base, out, prompts.learned, prompts.asked,
+        judges_of(reward, args.rater), given(args, PPOConfig), given(args, Alignment),
+        {"ppo": PPO, "grpo": GRPO}[method], args.resume, _say,
+    )  # fmt: skip
+    return found | accuracy
+
+
+def command_ppo(args: argparse.Namespace) -> dict[str, Any]:
+    return _align(args, "ppo")
+
+
+def command_grpo(args: argparse.Namespace) -> dict[str, Any]:
+    return _align(args, "grpo")
+
+
+def command_dpo(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.alignment.learn import as_pairs, judges_of, prompts_for, read_ratings
+    from gptlite.alignment.train_dpo import train_dpo
+    from gptlite.alignment.train_reward import RewardModel
+
+    reward = RewardModel.load(args.reward)
+    train, held_out = (as_pairs(some) for some in read_ratings(args.reward))
+    return train_dpo(
+        args.base, args.out or "runs/dpo", train, held_out,
+        prompts_for(reward.tokenizer, args.seed).asked, judges_of(reward, args.rater),
+        given(args, DPOConfig), args.resume,
+    )  # fmt: skip
+
+
+def _rated(parser: argparse.ArgumentParser) -> None:
+    """Where ratings come from."""
+    parser.add_argument("--ratings", nargs="+", default=[], metavar="FILE",
+                        help="by people (`gptlite rate`); a --rater beside it is what "
+                        "they meant, where that is known")  # fmt: skip
+    add_defaults(parser, RewardConfig)
+
+
+def add(commands: Commands) -> None:
+    """Enter these commands."""
+    texts = {
+        "reward": (command_reward, "learn from ratings what is preferred"),
+        "ppo": (command_ppo, "train a policy on a learned reward"),
+        "grpo": (command_grpo, "the same, with groups of answers and no values"),
+        "dpo": (command_dpo, "train a policy on pairs alone"),
+    }
+    parsers = {name: commands.add(name, *what) for name, what in texts.items()}
+    for name, parser in parsers.items():
+        parser.add_argument("base", metavar="RUN")
+        parser.add_argument("--out", metavar="RUN", help=f"default: runs/{name}")
+    _rated(parsers["reward"])
+    parsers["reward"].add_argument("--seed", type=int, default=0, metavar="N")
+    parsers["reward"].add_argument("--report", metavar="HTML",
+                                   help="default: report.html in --out")  # fmt: skip
+    for name in ("ppo", "grpo"):
+        parsers[name].add_argument("--resume", action="store_true",
+                                   help="go on with --out")  # fmt: skip
+        parsers[name].add_argument("--reward", metavar="RUN",
+                                   help="a reward model that is there")  # fmt: skip
+        _rated(parsers[name])
+        add_defaults(parsers[name], PPOConfig)
+        add_defaults(parsers[name], Alignment)
+    parser = parsers["dpo"]
+    parser.add_argument(
+        "--reward", metavar="RUN", required=True,
+        help="whose ratings are learned from, and that measures",
+    )  # fmt: skip
+    parser.add_argument("--rater", default="", metavar="NAME", help="what was meant")
+    parser.add_argument("--resume", action="store_true", help="go on with --out")
+    add_defaults(parser, DPOConfig)

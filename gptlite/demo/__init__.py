@@ -1,0 +1,1 @@
+"""`gptlite demo`: the whole road, in a few minutes on a laptop."""

@@ -46,6 +46,14 @@ BARS: list[Bar] = [
     ("bench bpe --against peers", "rows.1.ratio_tokenizers", 2.5, True),
     ("bench vectors --against peers", "rows.0.ratio_gensim", 1.0, True),
     ("data build --out runs/bars-corpus", "seconds", 40.0, False),
+    ("bench finetune", "ratio", 0.9, True),
+    ("bench chat", "first_token_seconds", 2.0, False),
+    ("bench chat", "tokens_per_s", 600.0, True),
+    ("eval mini -n 2500 --tasks facts", "tasks.facts.parts.known", 0.6, True),
+    ("eval mini -n 2500 --tasks facts", "tasks.facts.parts.refused", 0.7, True),
+    ("eval mini -n 500 --tasks rewrite", "tasks.rewrite.score", 0.7, True),
+    ("eval mini -n 500 --tasks numbers", "tasks.numbers.score", 0.8, True),
+    ("eval mini -n 500 --tasks translate", "tasks.translate.score", 0.6, True),
 ]  # fmt: skip
 
 

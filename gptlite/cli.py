@@ -152,6 +152,7 @@ def command_demo(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def command_bench(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.bench import assistant as assistants
     from gptlite.bench import kernels, operations, system, train
     from gptlite.bench import text as texts
 
@@ -175,6 +176,8 @@ def command_bench(args: argparse.Namespace) -> dict[str, Any]:
         "first-step": lambda: system.bench_first_step(name, peer),
         "memory": lambda: system.bench_memory(name, peer),
         "import": lambda: system.bench_import(),
+        "finetune": lambda: assistants.bench_finetune(),
+        "chat": lambda: assistants.bench_chat(),
     }
     return run[args.what]()
 

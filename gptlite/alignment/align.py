@@ -78,14 +78,12 @@ def align(
         start = time.perf_counter() - before
         _train(ppo, run, rounds, prompts, what, start, say)
         seconds = time.perf_counter() - start
-        first = measure(model, tokenizer, asked, judges, config.longest)
-        last = measure(policy, tokenizer, asked, judges, config.longest, ppo.reference)
-    found = compared(first, last) | {"rounds": len(rounds), "seconds": seconds}
-    if what.best_of > 1:
-        best = best_of(
-            model, tokenizer, asked, judges, config.longest, what.best_of, what.seed
-        )
-        found |= _beside(best, first, rounds)
+        asking = (tokenizer, asked, judges, config.longest)
+        first = measure(model, *asking, pool)
+        last = measure(policy, *asking, pool, ppo.reference)
+        found = compared(first, last) | {"rounds": len(rounds), "seconds": seconds}
+        if what.best_of > 1:
+            found |= _beside(best_of(model, *asking, what.best_of, pool), first, rounds)
     return {"out": out} | found
 
 

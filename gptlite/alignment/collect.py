@@ -11,11 +11,12 @@ from gptlite.alignment.raters import ProgrammedRater
 from gptlite.alignment.ratings import Rating
 from gptlite.errors import DataError
 from gptlite.models.gpt import GPT
+from gptlite.parallel.pool import WorkerPool, available_cores
 from gptlite.tasks.chat import Chat
 from gptlite.text.chat import Conversation, conversation, render
 from gptlite.text.tokenizer import Tokenizer
 
-AT_A_TIME = 64  # answers
+AT_A_TIME = 128  # answers
 LONGEST = 48  # tokens of a prompt
 
 
@@ -41,17 +42,19 @@ def collect(
     Answers that the rater finds equal say nothing, and others are sampled.
     """
     rng, ratings = np.random.default_rng(seed), list[Rating]()
-    for _ in range(1 + 40 * n // AT_A_TIME):
-        some = [prompts[i] for i in rng.integers(0, len(prompts), AT_A_TIME)]
-        pair = [sample_answers(model, tokenizer, some, longest, rng=rng).conversations
-                for _ in range(2)]  # fmt: skip
-        for one, other in zip(*pair, strict=True):
-            texts = one[-1].content, other[-1].content
-            rating = rater.compare(one[-2].content, texts, model=name, seed=seed)
-            if isinstance(rating.choice, int):
-                ratings.append(rating)
-        if len(ratings) >= n:
-            return ratings[:n]
+    with WorkerPool(available_cores()) as pool:
+        for _ in range(1 + 80 * n // AT_A_TIME):
+            some = [prompts[i] for i in rng.integers(0, len(prompts), AT_A_TIME // 2)]
+            found = sample_answers(
+                model, tokenizer, some + some, longest, rng=rng, pool=pool
+            ).conversations
+            for one, other in zip(found[: len(some)], found[len(some) :], strict=True):
+                texts = one[-1].content, other[-1].content
+                rating = rater.compare(one[-2].content, texts, model=name, seed=seed)
+                if isinstance(rating.choice, int):
+                    ratings.append(rating)
+            if len(ratings) >= n:
+                return ratings[:n]
     raise DataError(
         f"wanted {n} answers that the rater tells apart, got {len(ratings)}; another "
         "rater, or a model that says more"

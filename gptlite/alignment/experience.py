@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from gptlite.parallel.pool import WorkerPool
 from gptlite.text.chat import END, Conversation, Message, render_prompt, special_ids
 from gptlite.text.tokenizer import Tokenizer
 
+TOGETHER = 32  # answers that are sampled in a batch
+STILL = 0.75  # share of these that still go on, at which the others are left
 AT_A_TIME = 8  # answers that a worker reads: room for their activations is large
 AS_IT_IS = Sampling()  # from the policy itself: else its probabilities would be others
 
@@ -42,9 +45,13 @@ class Answers:
 
 def sample_answers(
     model: GPT, tokenizer: Tokenizer, prompts: Sequence[Conversation], longest: int,
-    *, rng: np.random.Generator,
+    *, rng: np.random.Generator, pool: WorkerPool | None = None,
 ) -> Answers:  # fmt: skip
-    """One answer to each prompt, of at most `longest` tokens, all in one batch."""
+    """One answer to each prompt, of at most `longest` tokens.
+
+    TOGETHER are sampled in a batch, which a worker of the pool does, if there is one.
+    However many there are, the answers are the same.
+    """
     end = special_ids(tokenizer)[END]
     starts = [render_prompt(prompt, tokenizer).tolist() for prompt in prompts]
     prompt, room = max(map(len, starts)), model.config.context_length
@@ -53,39 +60,66 @@ def sample_answers(
             f"wanted prompts and answers within {room} tokens, got {prompt} for a "
             f"prompt and {longest} for its answer; shorten one"
         )
-    decoder = Decoder(model, tokenizer.vocab_size, starts)
-    B = len(starts)
-    ended, chosen = np.zeros(B, bool), np.zeros((B, longest))
-    lengths = np.zeros(B, np.int64)  # of the answers, their end included
+    batches = [starts[i : i + TOGETHER] for i in range(0, len(starts), TOGETHER)]
+    found: list[Any] = [None] * len(batches)
+    dice = [
+        np.random.default_rng(seed) for seed in rng.integers(2**63, size=len(found))
+    ]
+
+    def work(rank: int, size: int) -> None:
+        for i in range(rank, len(batches), size):
+            decoder = Decoder(model, tokenizer.vocab_size, batches[i])
+            found[i] = _sampled(decoder, longest, end, dice[i])
+
+    if pool is None:
+        work(0, 1)
+    else:
+        pool.run(lambda comm: work(comm.rank, comm.size))
+    ids, logp = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return _as_answers(tokenizer, prompts, starts, ids, logp, end)
+
+
+def _sampled(
+    decoder: Decoder, longest: int, end: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """(ids, log-probabilities), each (B, longest); after a row's end, `end` and 0.
+
+    Rows that have ended are carried on as such until they are so many that to leave
+    them costs less.
+    """
+    B = len(decoder.rows)
+    ids, logp = np.full((B, longest), end), np.zeros((B, longest))
+    here = np.arange(B)  # which row each of the decoder's is
     for step in range(longest):
-        ids, chosen[:, step] = sample(decoder.logits, decoder.seen, AS_IT_IS, rng=rng)
-        lengths += ~ended
-        ids = np.where(ended, end, ids)
-        ended |= ids == end
-        if step == longest - 1:
-            for row, token in zip(decoder.rows, ids.tolist(), strict=True):
-                row.append(token)  # the last one is not run through the model
-        if ended.all() or step == longest - 1:
+        new, chosen = sample(decoder.logits, decoder.seen, AS_IT_IS, rng=rng)
+        going = (ids[here, : step + 1] != end).sum(axis=1) == step
+        ids[here[going], step], logp[here[going], step] = new[going], chosen[going]
+        going &= new != end
+        if not going.any() or step == longest - 1:
             break
-        decoder.append(ids)
-    return _as_answers(tokenizer, prompts, starts, decoder.rows, lengths, ended, chosen,
-                       end)  # fmt: skip
+        if going.mean() <= STILL:
+            decoder.keep(np.flatnonzero(going))
+            here, going = here[going], going[going]
+        decoder.append(ids[here, step])
+    return ids, logp
 
 
 def _as_answers(
     tokenizer: Tokenizer, prompts: Sequence[Conversation], starts: list[list[int]],
-    sampled: list[list[int]], lengths: np.ndarray, ended: np.ndarray,
-    chosen: np.ndarray, end: int,
+    sampled: np.ndarray, chosen: np.ndarray, end: int,
 ) -> Answers:  # fmt: skip
+    """sampled, chosen: (B, longest), as `_sampled` returns them."""
     first = np.array([len(start) for start in starts])
+    said = (sampled != end).sum(axis=1)
+    ended = said < sampled.shape[1]
+    lengths = said + ended  # with their end
     T = int((first + lengths).max())
     ids, logp = np.zeros((len(starts), T), np.int64), np.zeros((len(starts), T))
     conversations = []
     for b, (start, n) in enumerate(zip(starts, lengths.tolist(), strict=True)):
-        answer = [*sampled[b][len(start) :], end][:n]
-        ids[b, : len(start) + n] = start + answer
+        ids[b, : len(start) + n] = [*start, *sampled[b, :n]]
         logp[b, len(start) - 1 : len(start) - 1 + n] = chosen[b, :n]
-        text = tokenizer.decode([i for i in answer if i != end])
+        text = tokenizer.decode(sampled[b, : said[b]].tolist())
         conversations.append((*prompts[b], Message("assistant", text)))
     at = np.arange(T)
     mask = (at >= first[:, None] - 1) & (at < (first - 1 + lengths)[:, None])

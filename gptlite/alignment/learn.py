@@ -21,6 +21,7 @@ from gptlite.alignment.raters import TRUTHS, ProgrammedRater
 from gptlite.alignment.ratings import Rating
 from gptlite.alignment.reward import pairs_of
 from gptlite.alignment.settings import RewardConfig
+from gptlite.alignment.study import learning_curve
 from gptlite.alignment.train_reward import RewardModel, train_reward
 from gptlite.config import TrainConfig
 from gptlite.errors import ConfigError, DataError
@@ -114,6 +115,31 @@ def as_pairs(ratings: Sequence[Rating]) -> list[Pair]:
     return talks
 
 
+def training_of(config: RewardConfig, seed: int) -> TrainConfig:
+    """How a reward model is trained."""
+    return TrainConfig(
+        steps=config.reward_steps, batch_size=config.reward_rows, seed=seed,
+        learning_rate=config.reward_learning_rate,
+        warmup_steps=min(20, config.reward_steps // 5), eval_every=50, sample_every=0,
+        checkpoint_every=0,
+    )  # fmt: skip
+
+
+def curve_of(
+    base: str, reward: str, config: RewardConfig, seed: int = 0, rater: str = ""
+) -> list[dict[str, Any]]:
+    """How good the reward model `reward` would be, had it learned from fewer ratings.
+
+    Rows as of `study.learning_curve`: a half, a quarter … of the ratings, and all.
+    """
+    train, held_out = (as_pairs(some) for some in read_ratings(reward))
+    numbers = [n for k in reversed(range(5)) if (n := len(train) >> k)]
+    return learning_curve(
+        base, Path(reward) / "curve", train, held_out, numbers,
+        training_of(config, seed), _of_answer(rater),
+    )  # fmt: skip
+
+
 def learn_reward(
     base: str, out: str, ratings: Ratings, config: RewardConfig, seed: int = 0,
     rater: str = "",
@@ -126,12 +152,7 @@ def learn_reward(
     train, held_out = (as_pairs(some) for some in ratings)
     _, tokenizer = open_run(base).load()
     T = open_run(base).read_config()[1].context_length
-    training = TrainConfig(
-        steps=config.reward_steps, batch_size=config.reward_rows, seed=seed,
-        learning_rate=config.reward_learning_rate,
-        warmup_steps=min(20, config.reward_steps // 5),
-        eval_every=50, sample_every=0, checkpoint_every=0,
-    )  # fmt: skip
+    training = training_of(config, seed)
     model, summary = train_reward(
         base, out, pairs_of(train, tokenizer, T), pairs_of(held_out, tokenizer, T),
         training, [talk for pair in train for talk in pair],

@@ -10,6 +10,7 @@ import numpy as np
 
 from gptlite.alignment.experience import Answers, Reader, sample_answers
 from gptlite.models.gpt import GPT
+from gptlite.parallel.pool import WorkerPool
 from gptlite.tasks.metrics import distinct_n
 from gptlite.text.chat import Conversation
 from gptlite.text.tokenizer import Tokenizer
@@ -17,7 +18,7 @@ from gptlite.text.tokenizer import Tokenizer
 Rate = Callable[[Sequence[Conversation]], np.ndarray]  # whole conversations → rewards
 
 MEASURED = 256  # answers
-AT_A_TIME = 64  # of these
+AT_A_TIME = 128  # of these
 SMOOTH = 5  # rounds that a point of a run's curve is the mean of
 
 
@@ -31,7 +32,7 @@ class Judges(NamedTuple):
 
 def measure(
     model: GPT, tokenizer: Tokenizer, prompts: Sequence[Conversation], judges: Judges,
-    longest: int, reference: Reader | None = None, seed: int = 1,
+    longest: int, pool: WorkerPool, reference: Reader | None = None, seed: int = 1,
 ) -> dict[str, Any]:  # fmt: skip
     """MEASURED answers, sampled as the policy is.
 
@@ -43,7 +44,7 @@ def measure(
     found, kl = list[Answers](), list[np.ndarray]()
     for _ in range(MEASURED // AT_A_TIME):
         some = [prompts[i] for i in rng.integers(0, len(prompts), AT_A_TIME)]
-        answers = sample_answers(model, tokenizer, some, longest, rng=rng)
+        answers = sample_answers(model, tokenizer, some, longest, rng=rng, pool=pool)
         found.append(answers)
         if reference:
             logp, _ = reference.read(answers.ids, answers.mask)
@@ -68,17 +69,21 @@ def worth(talks: Sequence[Conversation], judges: Judges) -> dict[str, float]:
 
 def best_of(
     model: GPT, tokenizer: Tokenizer, prompts: Sequence[Conversation], judges: Judges,
-    longest: int, n: int, seed: int = 1,
+    longest: int, n: int, pool: WorkerPool, seed: int = 1,
 ) -> dict[str, float]:  # fmt: skip
     """MEASURED times n answers sampled, and the one kept that is rated best.
 
-    kl: ln n − (n − 1)/n nats, which docs/alignment/ppo.md derives.
+    n: at most AT_A_TIME. kl: ln n − (n − 1)/n nats (docs/alignment/ppo.md).
     """
     rng, kept = np.random.default_rng(seed), list[Conversation]()
-    for _ in range(MEASURED):
-        some = [prompts[int(rng.integers(0, len(prompts)))]] * n
-        talks = sample_answers(model, tokenizer, some, longest, rng=rng).conversations
-        kept.append(talks[int(np.argmax(judges.rate(talks)))])
+    some = [prompts[i] for i in rng.integers(0, len(prompts), MEASURED)]
+    for start in range(0, MEASURED, AT_A_TIME // n):
+        asked = [c for c in some[start : start + AT_A_TIME // n] for _ in range(n)]
+        talks = sample_answers(
+            model, tokenizer, asked, longest, rng=rng, pool=pool
+        ).conversations
+        best = judges.rate(talks).reshape(-1, n).argmax(axis=1)
+        kept += [talks[i * n + k] for i, k in enumerate(best.tolist())]
     return worth(kept, judges) | {"kl": math.log(n) - (n - 1) / n}
 
 

@@ -63,8 +63,9 @@ class PPO:
         """One round on these prompts; what happened, as numbers."""
         c, rng = self.config, self.rng
         answers = sample_answers(
-            self.policy, self.tokenizer, prompts, c.longest, rng=rng
-        )
+            self.policy, self.tokenizer, prompts, c.longest, rng=rng,
+            pool=self.trainer.pool,
+        )  # fmt: skip
         rewards = self.rate(answers.conversations) - c.unfinished * ~answers.finished
         x, kl = self.experience(answers, rewards)
         self.trainer.objective = self.loss().objective()

@@ -1,4 +1,4 @@
-"""report.html of a reward model: whether to trust it, on one page without network."""
+"""report.html of a reward model or a policy: is it to be trusted, what became of it?"""
 
 from __future__ import annotations
 
@@ -87,3 +87,26 @@ def _wrong(worst: Sequence[Mapping[str, Any]]) -> list[str]:
         for row in worst if row["margin"] <= 0
     ]  # fmt: skip
     return tables or [paragraph("None is in the wrong order.")]
+
+
+def write_policy_report(
+    run: str | Path, title: str, found: Mapping[str, Any],
+    rounds: Sequence[Mapping[str, Any]],
+) -> Path:  # fmt: skip
+    """Write RUN/report.html: found as `align` returns it, its rounds, their samples."""
+    shown = [row["samples"] for row in rounds if "samples" in row]
+    numbers = {k.replace("_", " "): f"{v:,.2f}" for k, v in found.items()
+               if isinstance(v, float)}  # fmt: skip
+    parts = [facts(numbers)]
+    if shown:
+        parts += [
+            heading("Round by round"),
+            picture(plots.png(plots.rounds(rounds)), "What happened in each round"),
+            heading("The same prompts, before and after"),
+        ]
+        for first, last in zip(shown[0], shown[-1], strict=True):
+            parts.append(facts({"prompt": first["prompt"], "before": first["answer"],
+                                "after": last["answer"]}))  # fmt: skip
+    path = Path(run) / "report.html"
+    write_text(path, page(title, parts))
+    return path

@@ -66,8 +66,9 @@ def train_dpo(
             loop.save()
             run.describe("", model.config, training, tokenizer, **described)
         summary = loop.train()
-        first = measure(model, tokenizer, asked, judges, config.longest)
-        last = measure(policy, tokenizer, asked, judges, config.longest, reference)
+        asking = (tokenizer, asked, judges, config.longest)
+        first = measure(model, *asking, pool)
+        last = measure(policy, *asking, pool, reference)
     return {"out": out} | compared(first, last) | {
         "pairs": len(train), "steps": summary.steps, "seconds": summary.seconds,
         "held_out_loss": summary.val_loss,

@@ -10,4 +10,5 @@ PEERS: dict[str, tuple[str, ...]] = {
     "matmul": ("torch",), "attention": ("torch",), "layernorm": ("torch",),
     "bpe": ("peers",), "vectors": ("peers",),
     "kernels": (), "generate": (), "scaling": (), "import": (),
+    "finetune": (), "chat": (),
 }  # fmt: skip

@@ -32,20 +32,27 @@ def _learned(args: argparse.Namespace, out: str) -> tuple[Any, dict[str, Any]]:
 
 
 def command_reward(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.alignment.learn import curve_of
     from gptlite.alignment.report import write_report
 
-    out = args.out or "runs/reward"
+    out, curve = args.out or "runs/reward", list[dict[str, Any]]()
     _, found = _learned(args, out)
+    if args.curve:
+        _say("the same from fewer ratings …")
+        curve = curve_of(
+            args.base, out, given(args, RewardConfig), args.seed, args.rater
+        )
     report = args.report or str(Path(out) / "report.html")
-    write_report(Path(report), f"gptlite reward {args.base}", found)
-    return found | {"report": report}
+    write_report(report, f"gptlite reward {args.base}", found, curve)
+    return found | {"curve": curve, "report": report}
 
 
 def _align(args: argparse.Namespace, method: str) -> dict[str, Any]:
-    from gptlite.alignment.align import align
+    from gptlite.alignment.align import align, read_rounds
     from gptlite.alignment.grpo import GRPO
     from gptlite.alignment.learn import judges_of, prompts_for
     from gptlite.alignment.ppo import PPO
+    from gptlite.alignment.report import write_policy_report
     from gptlite.alignment.train_reward import RewardModel
     from gptlite.training.run import open_run
 
@@ -66,7 +73,9 @@ def _align(args: argparse.Namespace, method: str) -> dict[str, Any]:
         judges_of(reward, args.rater), given(args, PPOConfig), given(args, Alignment),
         {"ppo": PPO, "grpo": GRPO}[method], args.resume, _say,
     )  # fmt: skip
-    return found | accuracy
+    rounds = read_rounds(out)
+    report = write_policy_report(out, f"gptlite {method} {args.base}", found, rounds)
+    return found | accuracy | {"report": str(report)}
 
 
 def command_ppo(args: argparse.Namespace) -> dict[str, Any]:
@@ -112,9 +121,11 @@ def add(commands: Commands) -> None:
         parser.add_argument("base", metavar="RUN")
         parser.add_argument("--out", metavar="RUN", help=f"default: runs/{name}")
     _rated(parsers["reward"])
-    parsers["reward"].add_argument("--seed", type=int, default=0, metavar="N")
-    parsers["reward"].add_argument("--report", metavar="HTML",
-                                   help="default: report.html in --out")  # fmt: skip
+    judge = parsers["reward"]
+    judge.add_argument("--seed", type=int, default=0, metavar="N")
+    judge.add_argument("--report", metavar="HTML", help="default: report.html in --out")
+    judge.add_argument("--curve", action="store_true",
+                       help="also learn from fewer of the ratings")  # fmt: skip
     for name in ("ppo", "grpo"):
         parsers[name].add_argument("--resume", action="store_true",
                                    help="go on with --out")  # fmt: skip

@@ -18,8 +18,18 @@ class KVCache:
         dtype: np.typing.DTypeLike = np.float32,
     ) -> None:
         shape = (config.n_layer, B, T, config.n_head, config.head_size)
+        self.config = config
         self.keys, self.values = np.zeros(shape, dtype), np.zeros(shape, dtype)
         self.used = 0  # positions that some row has filled
+
+    def take(self, which: np.ndarray) -> KVCache:
+        """A cache of these rows (n,) alone, in this order."""
+        _, _, T, _, _ = self.keys.shape
+        other = KVCache(self.config, len(which), T, self.keys.dtype)
+        other.used = n = self.used
+        other.keys[:, :, :n] = self.keys[:, which, :n]
+        other.values[:, :, :n] = self.values[:, which, :n]
+        return other
 
     def append(
         self, l: int, k: np.ndarray, v: np.ndarray, positions: np.ndarray

@@ -73,6 +73,12 @@ class Decoder:
         self._run(ids[:, None], self.lengths, np.zeros(len(ids), np.int64))
         self.lengths = self.lengths + 1
 
+    def keep(self, which: np.ndarray) -> None:
+        """Go on with these rows (n,) alone, in this order; they do not notice."""
+        self.rows = [self.rows[b] for b in which.tolist()]
+        self.seen, self.logits = self.seen[which], self.logits[which]
+        self.lengths, self.cache = self.lengths[which], self.cache.take(which)
+
 
 def decoder_of(model: GPT, tokenizer: Tokenizer, prompts: list[str]) -> Decoder:
     """A decoder after these texts."""

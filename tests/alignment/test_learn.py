@@ -119,7 +119,9 @@ def test_the_commands_go_from_ratings_to_policies(
     ratings.write(tmp_path / "ratings.jsonl", some)
     judge, file = str(tmp_path / "judge"), str(tmp_path / "ratings.jsonl")
     found = run(capsys, "reward", base, "--ratings", file, "--out", judge,
-                "--reward-steps", "10")  # fmt: skip
+                "--reward-steps", "10", "--curve")  # fmt: skip
+    assert [row["n"] for row in found["curve"]][-1] == found["ratings"]
+    assert len(found["curve"]) == 5
     assert 0 <= found["accuracy"] <= 1 and Path(found["report"]).exists()
     few = ("--rounds", "2", "--answers", "16", "--longest", "4", "--out")
     for name in ("ppo", "grpo"):
@@ -127,6 +129,7 @@ def test_the_commands_go_from_ratings_to_policies(
         found = run(capsys, name, base, "--reward", judge, *few, out)
         assert found["rounds"] == 2 and "kl_nats" in found
         assert Run(out).described()["method"] == name
+        assert "before" in Path(found["report"]).read_text(encoding="utf-8")
     found = run(capsys, "dpo", base, "--reward", judge, "--steps", "5", "--longest",
                 "4", "--out", str(tmp_path / "dpo"))  # fmt: skip
     assert found["steps"] == 5

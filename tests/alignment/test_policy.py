@@ -154,3 +154,17 @@ def test_it_learns_to_choose_what_was_good() -> None:
 def test_a_prompt_that_leaves_no_room_is_an_error() -> None:
     with pytest.raises(DataError, match="shorten"):
         sample_answers(model_of(), TOKENIZER, PROMPTS, 24, rng=np.random.default_rng(0))
+
+
+def test_answers_are_the_same_however_many_workers_sample_them() -> None:
+    found = []
+    for workers in (1, 2, 3):
+        with WorkerPool(workers) as pool:
+            found.append(sample_answers(
+                model_of(), TOKENIZER, PROMPTS * 30, 12, rng=np.random.default_rng(0),
+                pool=pool,
+            ))  # fmt: skip
+    for other in found[1:]:
+        np.testing.assert_array_equal(found[0].ids, other.ids)
+        np.testing.assert_array_equal(found[0].logp, other.logp)
+        assert found[0].conversations == other.conversations

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_info
 
-from gptlite.bench import PEERS, operations, system, timing, train
+from gptlite.bench import PEERS, assistant, operations, system, timing, train
 from gptlite.bench import kernels as kernels_bench
 from gptlite.cli import main
 from gptlite.config import GPTConfig, TrainConfig, preset
@@ -110,8 +110,16 @@ def test_every_benchmark_of_the_command_line_is_tested_here() -> None:
     assert set(PEERS) == {
         "train", "scaling", "generate", "matmul", "attention", "layernorm",
         "first-step", "memory", "import", "kernels",
-        "bpe", "vectors",
+        "bpe", "vectors", "finetune", "chat",
     }  # fmt: skip
+
+
+@pytest.mark.slow
+def test_the_assistant_is_measured() -> None:
+    found = assistant.bench_finetune(rounds=1)
+    assert found["tokens_per_s"] > 100 and 0.1 < found["ratio"] < 10
+    found = assistant.bench_chat(rounds=1)
+    assert 0 < found["first_token_seconds"] < 60 and found["tokens_per_s"] > 10
 
 
 @pytest.mark.parametrize("what", ["matmul", "train"])

@@ -14,6 +14,7 @@ from gptlite.config import GPTConfig
 from gptlite.errors import ConfigError, DataError
 from gptlite.models.generate import (
     Completion,
+    Decoder,
     TextStream,
     decoder_of,
     generate,
@@ -79,6 +80,20 @@ def test_rows_of_different_lengths_do_not_see_one_another() -> None:
             decoder.append(ids)
             for b, row in enumerate(rows):
                 row.append(int(ids[b]))
+
+
+def test_rows_that_are_kept_do_not_notice_that_others_left() -> None:
+    model = model_of()
+    both = [Decoder(model, 11, [[1, 2, 3], [4], [5, 6], [7, 8, 9]]) for _ in range(2)]
+    for decoder in both:
+        decoder.append(np.array([1, 2, 3, 4]))
+    both[0].keep(np.array([3, 1]))
+    for ids in ([5, 6], [7, 8]):
+        both[0].append(np.array(ids))
+        both[1].append(np.array([0, ids[1], 0, ids[0]]))
+        assert both[0].rows == [both[1].rows[3], both[1].rows[1]]
+        assert_near(both[0].logits, both[1].logits[[3, 1]])
+        assert (both[0].seen == both[1].seen[[3, 1]]).all()
 
 
 def test_beyond_the_context_the_newest_half_goes_on() -> None:

@@ -45,7 +45,7 @@ def measure(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
     changes = dict(CHANGES[name])
     what = Alignment(args.rounds, rank=changes.pop("rank", 0), seed=seed)
     reward = RewardModel.load(args.reward)
-    prompts = prompts_for(reward.tokenizer)
+    prompts = prompts_for(reward.model, reward.tokenizer)
     found = align(args.base, f"{args.out}/run", prompts.learned, prompts.asked,
                   judges_of(reward, args.rater),
                   dataclasses.replace(PPOConfig(), **changes), what)  # fmt: skip

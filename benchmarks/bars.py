@@ -49,6 +49,7 @@ BARS: list[Bar] = [
     ("bench finetune", "ratio", 0.9, True),
     ("bench chat", "first_token_seconds", 2.0, False),
     ("bench chat", "tokens_per_s", 600.0, True),
+    ("bench ppo --against torch", "ratio", 1.5, True),
     ("eval mini -n 2500 --tasks facts", "tasks.facts.parts.known", 0.6, True),
     ("eval mini -n 2500 --tasks facts", "tasks.facts.parts.refused", 0.7, True),
     ("eval mini -n 500 --tasks rewrite", "tasks.rewrite.score", 0.7, True),

@@ -51,7 +51,10 @@ def policy(base: str, out: Path, rater: str, method: str, seed: int, limit: floa
         found["seconds"] = time.perf_counter() - start
         files.write_text(out / f"{rater}-{seed}-reward.json", json.dumps(found))
     reward, run = RewardModel.load(judge), str(out / f"{rater}-{seed}-{method}")
-    prompts, judges = prompts_for(reward.tokenizer, seed), judges_of(reward, rater)
+    prompts, judges = (
+        prompts_for(reward.model, reward.tokenizer, seed),
+        judges_of(reward, rater),
+    )
     if method == "dpo":
         pairs = [as_pairs(some) for some in read_ratings(judge)]
         return train_dpo(base, run, *pairs, prompts.asked, judges,

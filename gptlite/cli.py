@@ -153,7 +153,7 @@ def command_demo(args: argparse.Namespace) -> dict[str, Any]:
 
 def command_bench(args: argparse.Namespace) -> dict[str, Any]:
     from gptlite.bench import assistant as assistants
-    from gptlite.bench import kernels, operations, system, train
+    from gptlite.bench import kernels, operations, ppo, system, train
     from gptlite.bench import text as texts
 
     name, peer = args.preset, args.against
@@ -178,6 +178,7 @@ def command_bench(args: argparse.Namespace) -> dict[str, Any]:
         "import": lambda: system.bench_import(),
         "finetune": lambda: assistants.bench_finetune(),
         "chat": lambda: assistants.bench_chat(),
+        "ppo": lambda: ppo.bench_ppo(peer),
     }
     return run[args.what]()
 

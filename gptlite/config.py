@@ -16,7 +16,7 @@ def _require(condition: bool, wanted: str, got: str, hint: str) -> None:
         raise ConfigError(f"wanted {wanted}, got {got}; {hint}")
 
 
-def _check_numbers(config: Any, positive: str = "", not_negative: str = "") -> None:
+def check_numbers(config: Any, positive: str = "", not_negative: str = "") -> None:
     """Integer fields hold integers, and numbers lie in the range they need."""
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -63,7 +63,7 @@ class GPTConfig:
     bias: bool = False
 
     def __post_init__(self) -> None:
-        _check_numbers(self, "n_layer n_head n_embd context_length vocab_size")
+        check_numbers(self, "n_layer n_head n_embd context_length vocab_size")
         _require(
             self.n_embd % self.n_head == 0,
             "n_embd divisible by n_head",
@@ -116,7 +116,7 @@ class TrainConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_numbers(
+        check_numbers(
             self,
             positive="steps batch_size accumulation learning_rate eps",
             not_negative="seconds final_learning_rate muon_learning_rate warmup_steps "
@@ -162,7 +162,7 @@ class FinetuneConfig:
     alpha: float = 16.0
 
     def __post_init__(self) -> None:
-        _check_numbers(self, "conversations alpha", "rank")
+        check_numbers(self, "conversations alpha", "rank")
         _require(0 <= self.replay < 1, "0 ≤ replay < 1", f"{self.replay}",
                  "it is a share of the rows")  # fmt: skip
 
@@ -188,7 +188,7 @@ class SkipGram:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_numbers(
+        check_numbers(
             self,
             positive="size window epochs least learning_rate",
             not_negative="negatives subsample final_learning_rate noise_power workers "
@@ -217,7 +217,7 @@ class CorpusConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _check_numbers(self, positive="vocab_size", not_negative="seed")
+        check_numbers(self, positive="vocab_size", not_negative="seed")
         for name in ("validation", "similarity"):
             value = getattr(self, name)
             _require(0 < value < 1, f"0 < {name} < 1", f"{value}", "it is a share")

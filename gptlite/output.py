@@ -32,7 +32,20 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
         return
     width = max(map(len, result), default=0)
     for name, value in result.items():
-        if isinstance(value, list):
-            print_table(value)
+        if isinstance(value, list) and all(isinstance(row, dict) for row in value):
+            print_table([{k: shown(v) for k, v in row.items()} for row in value])
         else:
-            print(f"{name:<{width}}  {value}")
+            print(f"{name:<{width}}  {shown(value)}")
+
+
+def shown(value: Any) -> str:
+    """A value as a reader wants it: numbers to four digits that say something.
+
+    >>> shown(0.0123456), shown(12345.6), shown([0.25, 1 / 3])
+    ('0.01235', '12,346', '0.25 … 0.3333')
+    """
+    if isinstance(value, list):
+        return " … ".join(shown(v) for v in value)
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
+    return str(value)

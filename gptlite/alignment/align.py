@@ -69,7 +69,8 @@ def align(
             run.check_same("base_sha256", known)
             rounds, before = _resumed(ppo, run)
         else:
-            run.set_aside()
+            if earlier := run.set_aside():
+                say(f"the earlier run is now {earlier}")
             run.clear()
             rounds, before = Rows(), 0.0
             _write(run, rounds)
@@ -81,7 +82,10 @@ def align(
         asking = (tokenizer, asked, judges, config.longest)
         first = measure(model, *asking, pool)
         last = measure(policy, *asking, pool, ppo.reference)
-        found = compared(first, last) | {"rounds": len(rounds), "seconds": seconds}
+        stopped = bool(len(rounds) < what.rounds and not what.seconds)
+        found = compared(first, last) | {
+            "rounds": len(rounds), "seconds": seconds, "interrupted": stopped,
+        }  # fmt: skip
         if what.best_of > 1:
             found |= _beside(best_of(model, *asking, what.best_of, pool), first, rounds)
     return {"out": out} | found

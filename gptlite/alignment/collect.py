@@ -17,16 +17,21 @@ from gptlite.text.chat import Conversation, conversation, render
 from gptlite.text.tokenizer import Tokenizer
 
 AT_A_TIME = 128  # answers
-LONGEST = 48  # tokens of a prompt
+LONGEST = 48, 32  # tokens: of a prompt, of an answer
 
 
-def chat_prompts(n: int, tokenizer: Tokenizer, seed: int = 0) -> list[Conversation]:
-    """n different things that people said, each as a conversation of one turn."""
+def chat_prompts(
+    n: int, tokenizer: Tokenizer, seed: int = 0, longest: int = LONGEST[0]
+) -> list[Conversation]:
+    """n different things that people said, each as a conversation of one turn.
+
+    longest: tokens of a prompt.
+    """
     task, rng = Chat(), np.random.default_rng(seed)
     found: dict[str, Conversation] = {}
     for _ in range(50 * n):
         asked = conversation(("user", task.draw(rng)[-2].content))
-        if len(render(asked, tokenizer)) <= LONGEST:
+        if len(render(asked, tokenizer)) <= longest:
             found[asked[0].content] = asked
         if len(found) == n:
             return list(found.values())
@@ -35,7 +40,7 @@ def chat_prompts(n: int, tokenizer: Tokenizer, seed: int = 0) -> list[Conversati
 
 def collect(
     model: GPT, tokenizer: Tokenizer, prompts: Sequence[Conversation], n: int,
-    rater: ProgrammedRater, longest: int = 32, name: str = "", seed: int = 0,
+    rater: ProgrammedRater, longest: int = LONGEST[1], name: str = "", seed: int = 0,
 ) -> list[Rating]:  # fmt: skip
     """n ratings with a preference, each of two answers to one of the prompts.
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gptlite.alignment import ratings as store
-from gptlite.alignment.collect import chat_prompts, collect
+from gptlite.alignment.collect import LONGEST, chat_prompts, collect
 from gptlite.alignment.health import Pair, Truth, health
 from gptlite.alignment.measure import Judges
 from gptlite.alignment.raters import TRUTHS, ProgrammedRater
@@ -25,6 +25,7 @@ from gptlite.alignment.study import learning_curve
 from gptlite.alignment.train_reward import RewardModel, train_reward
 from gptlite.config import TrainConfig
 from gptlite.errors import ConfigError, DataError
+from gptlite.models.gpt import GPT
 from gptlite.tasks.split import is_for_test
 from gptlite.text.chat import Conversation, conversation
 from gptlite.text.tokenizer import Tokenizer
@@ -37,10 +38,10 @@ HELD_OUT_ONE_IN = 5  # of people's prompts
 def truth_of(rater: str) -> Callable[[str], float]:
     """What the programmed rater of this name wants."""
     if rater not in TRUTHS:
-        known = ", ".join(TRUTHS)
+        got = f"got {rater!r:.40}" if rater else "got none"
         raise ConfigError(
-            f"wanted a programmed rater, {known}, got {rater!r:.40}; see --rater, or "
-            "--ratings for people's"
+            f"wanted a programmed rater among {', '.join(TRUTHS)}, {got}; see --rater, "
+            "or give people's --ratings"
         )
     return TRUTHS[rater]
 
@@ -59,8 +60,11 @@ class Ratings(NamedTuple):
     held_out: list[Rating]
 
 
-def prompts_for(tokenizer: Tokenizer, seed: int = 0) -> Prompts:
-    found = chat_prompts(LEARNED + ASKED, tokenizer, seed)
+def prompts_for(model: GPT, tokenizer: Tokenizer, seed: int = 0) -> Prompts:
+    """Prompts that leave room for an answer in the model's context."""
+    prompt, answer = LONGEST
+    room = min(prompt, model.config.context_length - answer)
+    found = chat_prompts(LEARNED + ASKED, tokenizer, seed, room)
     return Prompts(found[:LEARNED], found[LEARNED:])
 
 
@@ -68,7 +72,7 @@ def rated_by_program(base: str, config: RewardConfig, seed: int = 0) -> Ratings:
     """Answers of the run `base`, two to a prompt, compared by a programmed rater."""
     truth_of(config.rater)  # an unknown one: an error before any work
     model, tokenizer = open_run(base).load()
-    prompts, parts = prompts_for(tokenizer, seed), []
+    prompts, parts = prompts_for(model, tokenizer, seed), []
     wanted = (config.pairs, config.noise), (config.held_out, 0.0)
     for part, (some, (n, noise)) in enumerate(zip(prompts, wanted, strict=True)):
         rater = ProgrammedRater(config.rater, noise, np.random.default_rng(seed))
@@ -86,8 +90,9 @@ def rated_by_people(paths: Sequence[str | Path]) -> tuple[Ratings, list[str]]:
         parts[is_for_test(rating.prompt, HELD_OUT_ONE_IN)].append(rating)
     if not all(parts):
         raise DataError(
-            f"wanted ratings of prompts to learn from and of others to be measured on, "
-            f"got {len(parts[0])} and {len(parts[1])}; rate answers to more prompts"
+            f"wanted ratings of prompts to learn from and of others to be measured on "
+            f"(one prompt in {HELD_OUT_ONE_IN}, told by its checksum), got "
+            f"{len(parts[0])} and {len(parts[1])}; rate answers to more prompts"
         )
     return Ratings(*parts), found.left_out
 

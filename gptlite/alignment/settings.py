@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gptlite.config import check_numbers
+from gptlite.errors import ConfigError
+
 
 @dataclass(frozen=True, slots=True)
 class RewardConfig:
@@ -23,6 +26,15 @@ class RewardConfig:
     reward_rows: int = 32
     reward_learning_rate: float = 3e-4
 
+    def __post_init__(self) -> None:
+        check_numbers(
+            self,
+            "pairs held_out reward_steps reward_rows reward_learning_rate",
+            "noise",
+        )
+        if self.noise > 1:
+            raise ConfigError(f"wanted noise of 0 … 1, got {self.noise}; a share")
+
 
 @dataclass(frozen=True, slots=True)
 class PPOConfig:
@@ -35,22 +47,29 @@ class PPOConfig:
     by an answer that did not end itself.
     """
 
-    answers: int = 64
+    answers: int = 128
     longest: int = 32
-    epochs: int = 4
-    minibatch: int = 16
+    epochs: int = 2
+    minibatch: int = 32
     gamma: float = 1.0
-    lam: float = 0.95
+    lam: float = 1.0
     clip: float = 0.2
     value_clip: float = 0.2
     value_weight: float = 0.1
     entropy_weight: float = 0.0
     whiten: bool = True
-    kl_weight: float = 0.05
+    kl_weight: float = 0.2
     kl_target: float = 0.0
     kl_stop: float = 0.05
     unfinished: float = 1.0
-    learning_rate: float = 1e-4
+    learning_rate: float = 3e-5
+
+    def __post_init__(self) -> None:
+        check_numbers(
+            self, "answers longest epochs minibatch clip value_clip learning_rate",
+            "gamma lam value_weight entropy_weight kl_weight kl_target kl_stop "
+            "unfinished",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +83,9 @@ class Alignment:
     workers: int = 0
     seed: int = 0
     best_of: int = 0
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "rounds", "seconds rank workers seed best_of")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,3 +103,6 @@ class DPOConfig:
     longest: int = 32
     rank: int = 0
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "beta steps rows learning_rate longest", "rank seed")

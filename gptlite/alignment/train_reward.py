@@ -34,12 +34,12 @@ class RewardModel:
     def load(cls, name: str) -> RewardModel:
         """The reward model of a run."""
         run = open_run(name)
-        model, tokenizer = run.load()
-        if "reward" not in run.described():
+        if not run.config_file.exists() or "reward" not in run.described():
             raise CheckpointError(
-                f"wanted a reward model, got the run {name}, which is none; "
-                "`train_reward` makes one"
+                f"wanted a reward model, got {name}, which is none; `gptlite reward` "
+                "makes one"
             )
+        model, tokenizer = run.load()
         spread = float(run.described().get("spread", 1.0))
         return cls(load_head(run.checkpoint_file, model), tokenizer, spread)
 

@@ -69,6 +69,15 @@ class Chat:
             )
         self.system = text
 
+    def show(self, text: str) -> None:
+        """Begin anew with a document, such as a table in CSV, to be asked about."""
+        n, most = len(self.tokenizer.encode(text)), self.room * 3 // 4
+        if not 0 < n <= most:
+            raise DataError(
+                f"wanted a document of 1 … {most} tokens, got {n}; take a part of it"
+            )
+        self.messages, self.last = (Message("document", text.strip("\n")),), None
+
     def reset(self) -> None:
         """Forget what was said."""
         self.messages, self.last = (), None

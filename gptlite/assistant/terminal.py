@@ -7,6 +7,7 @@ import dataclasses
 import io
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -17,8 +18,11 @@ from gptlite.output import print_table
 from gptlite.tools import run as run_tool
 from gptlite.training.run import open_run
 
+LARGEST = 100_000  # bytes of a document
+
 HELP = """/system TEXT       what the assistant is told before all else
 /temperature X     0 always says the likeliest; higher is more varied
+/document FILE     begin anew with a text or a table (CSV) to be asked about
 /reset             forget what was said
 /save FILE         write the conversation as JSON lines; a file that is there is kept
 /why               what else was likely in the last answer, and where the model looked
@@ -43,9 +47,23 @@ def _save(chat: Chat, text: str) -> None:
         print(f"the earlier {path} is now {earlier}")
 
 
+def _document(chat: Chat, path: str) -> None:
+    try:
+        size = Path(path).stat().st_size
+        if size > LARGEST:
+            raise DataError(f"wanted a file of at most {LARGEST:,} bytes, got {size:,}")
+        chat.show(Path(path).read_text(encoding="utf-8-sig"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"cannot read {path!r:.60}: {error}; name a text file"
+        ) from None
+    print("it is read; now ask")
+
+
 COMMANDS: dict[str, Callable[[Chat, str], None]] = {
     "/system": lambda chat, text: chat.instruct(text),
     "/temperature": _temperature,
+    "/document": _document,
     "/reset": lambda chat, text: chat.reset(),
     "/save": _save,
     "/why": lambda chat, text: print_table(chat.why()),
@@ -103,7 +121,13 @@ def talk(chat: Chat) -> None:
 
 def chat_with(run: str, temperature: float = 0.7, seed: int | None = None) -> None:
     """Talk with the model of a run."""
-    model, tokenizer = open_run(run).load()
+    found = open_run(run)
+    if found.config_file.exists() and "reward" in found.described():
+        raise DataError(
+            f"wanted a model that answers, got {run}, which only rates answers; give "
+            "the one that it was made from"
+        )
+    model, tokenizer = found.load()
     sampling = Sampling(temperature=temperature, top_p=0.9)
     dice = np.random.default_rng(seed)
     talk(Chat(model, tokenizer, run_tool, sampling, rng=dice))

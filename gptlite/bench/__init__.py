@@ -10,5 +10,5 @@ PEERS: dict[str, tuple[str, ...]] = {
     "matmul": ("torch",), "attention": ("torch",), "layernorm": ("torch",),
     "bpe": ("peers",), "vectors": ("peers",),
     "kernels": (), "generate": (), "scaling": (), "import": (),
-    "finetune": (), "chat": (),
+    "finetune": (), "chat": (), "ppo": WHOLE,
 }  # fmt: skip

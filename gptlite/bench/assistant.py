@@ -23,7 +23,7 @@ from gptlite.training.conversations import assistant_task, draw_conversations, m
 from gptlite.training.run import open_run
 from gptlite.training.step import Trainer
 
-ASKED = "What is Belgium?"
+ASKED = "What is Paris?"
 
 
 def bench_finetune(rounds: int = 7) -> dict[str, Any]:

@@ -38,6 +38,14 @@ def whole(text: str) -> int:
     return value
 
 
+def positive(text: str) -> int:
+    """A flag's value: a whole number, at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"wanted a number ≥ 1, got {value}")
+    return value
+
+
 def add_defaults(parser: argparse.ArgumentParser, kind: type) -> None:
     """A flag for every field of a dataclass, with the field's default."""
     types = {"int": (int, "N"), "float": (float, "X"), "str": (str, "NAME")}

@@ -9,6 +9,7 @@ from typing import Any
 
 from gptlite.alignment.settings import Alignment, DPOConfig, PPOConfig, RewardConfig
 from gptlite.commands import Commands, add_defaults, given
+from gptlite.errors import ConfigError
 
 
 def _say(text: str) -> None:
@@ -17,9 +18,16 @@ def _say(text: str) -> None:
 
 def _learned(args: argparse.Namespace, out: str) -> tuple[Any, dict[str, Any]]:
     """A reward model as the run `out`, from the ratings that the flags name."""
-    from gptlite.alignment.learn import learn_reward, rated_by_people, rated_by_program
+    from gptlite.alignment.learn import (
+        learn_reward,
+        rated_by_people,
+        rated_by_program,
+        truth_of,
+    )
 
     config = given(args, RewardConfig)
+    if not args.ratings:
+        truth_of(config.rater)
     if args.ratings:
         ratings, left_out = rated_by_people(args.ratings)
         for sentence in left_out:
@@ -54,20 +62,27 @@ def _align(args: argparse.Namespace, method: str) -> dict[str, Any]:
     from gptlite.alignment.ppo import PPO
     from gptlite.alignment.report import write_policy_report
     from gptlite.alignment.train_reward import RewardModel
-    from gptlite.training.run import open_run
+    from gptlite.training.run import Run, open_run
 
     out = args.out or f"runs/{method}"
+    if args.reward and args.ratings:
+        raise ConfigError(
+            "wanted a reward model or ratings to make one of, got both; leave out "
+            "--reward or --ratings"
+        )
+    given(args, PPOConfig), given(args, Alignment)  # wrong numbers: before any work
     accuracy: dict[str, Any] = {}
     known = args.reward or (f"{out}-reward" if args.resume else "")
     if known:
+        Run(out).check_apart(Run(known))
         reward = RewardModel.load(known)
     else:
         reward, health = _learned(args, f"{out}-reward")
         accuracy = {"reward_accuracy": health["accuracy"],
                     "reward_seconds": health["seconds"]}  # fmt: skip
-    _, tokenizer = open_run(args.base).load()
+    model, tokenizer = open_run(args.base).load()
     reward.check_tokenizer(tokenizer)
-    prompts = prompts_for(tokenizer, args.seed)
+    prompts = prompts_for(model, tokenizer, args.seed)
     found = align(
         args.base, out, prompts.learned, prompts.asked,
         judges_of(reward, args.rater), given(args, PPOConfig), given(args, Alignment),
@@ -95,7 +110,8 @@ def command_dpo(args: argparse.Namespace) -> dict[str, Any]:
     train, held_out = (as_pairs(some) for some in read_ratings(args.reward))
     return train_dpo(
         args.base, args.out or "runs/dpo", train, held_out,
-        prompts_for(reward.tokenizer, args.seed).asked, judges_of(reward, args.rater),
+        prompts_for(reward.model, reward.tokenizer, args.seed).asked,
+        judges_of(reward, args.rater),
         given(args, DPOConfig), args.resume,
     )  # fmt: skip
 

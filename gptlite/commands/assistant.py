@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from gptlite.commands import Commands, add_defaults, given, whole
+from gptlite.commands import Commands, add_defaults, given, positive, whole
 from gptlite.config import FinetuneConfig, TrainConfig
 
 STAGES = ("random", "pretrained")  # before the one that is evaluated
@@ -103,7 +103,9 @@ def add(commands: Commands) -> None:
     test = commands.add("eval", command_eval, "how good a model is at the tasks")
     test.add_argument("run_folder", metavar="RUN")
     test.add_argument("--tasks", default="", metavar="NAMES", help="default: all")
-    test.add_argument("-n", type=whole, default=200, help="conversations of each task")
+    test.add_argument(
+        "-n", type=positive, default=200, help="conversations of each task"
+    )
     test.add_argument("--picture", metavar="PNG", help="draw the scores there")
     chat = commands.add("chat", command_chat, "talk with a fine-tuned model")
     chat.add_argument("run_folder", metavar="RUN", nargs="?", default="mini",

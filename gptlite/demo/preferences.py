@@ -28,7 +28,7 @@ Stage = Callable[[str, float, str], None]  # name, when it began, what it came t
 # by a program, unless a person does it
 RATED = RewardConfig("sentiment", pairs=600, held_out=150, reward_steps=60,
                      reward_learning_rate=1e-3)  # fmt: skip
-POLICY = PPOConfig(answers=64, longest=24, learning_rate=3e-4)
+POLICY = PPOConfig(longest=24, learning_rate=3e-4)
 SHOWN = 2  # pairs of answers
 FEWEST, MOST = 10, 20  # ratings by a person
 
@@ -71,8 +71,8 @@ def by_person(base: str, out: str) -> Ratings | None:
     if said.strip().lower()[:1] != "y":
         return None
     file = Path(out) / "ratings.jsonl"
-    _, tokenizer = open_run(base).load()
-    prompts = [talk[-1].content for talk in prompts_for(tokenizer).learned]
+    found = prompts_for(*open_run(base).load()).learned
+    prompts = [talk[-1].content for talk in found]
     counts = rate(base, prompts, file, n=MOST)
     if counts.rated + counts.before < FEWEST:
         print(f"   That were fewer than {FEWEST}: the program goes on.")
@@ -88,7 +88,7 @@ def reinforce(
     base: str, out: str, reward: RewardModel, rater: str, seconds: float
 ) -> str:
     """Train the policy, show how answers changed; the rewards as text."""
-    prompts, policy = prompts_for(reward.tokenizer), f"{out}/policy"
+    prompts, policy = prompts_for(reward.model, reward.tokenizer), f"{out}/policy"
     found = align(
         base, policy, prompts.learned, prompts.asked, judges_of(reward, rater), POLICY,
         Alignment(rounds=1000, seconds=seconds),

@@ -67,6 +67,11 @@ class Run:
 
     def check_apart(self, base: Run) -> None:
         """Whether this folder can be given a result without losing that of `base`."""
+        if str(self.folder) in BOXED:
+            raise ConfigError(
+                f"wanted another name than {self.folder}, which the model in the "
+                "package has; see --out"
+            )
         if self.folder.resolve() == base.folder.resolve():
             raise ConfigError(
                 f"wanted another folder than {base.folder} for the result; see --out"

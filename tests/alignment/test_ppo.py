@@ -19,7 +19,7 @@ from gptlite.text.chat import Conversation, conversation
 from tests.alignment.test_policy import CONFIG, PROMPTS, TOKENIZER
 
 FEW = PPOConfig(answers=32, longest=6, learning_rate=1e-2, kl_stop=0.0, unfinished=0.0,
-                kl_weight=0.0)  # fmt: skip
+                kl_weight=0.0, epochs=4, minibatch=16, lam=0.95)  # fmt: skip
 
 
 def short_ids(talks: Sequence[Conversation]) -> np.ndarray:

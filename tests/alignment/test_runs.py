@@ -70,7 +70,7 @@ def test_a_policy_is_measured_before_and_after_and_kept(
     base: str, tmp_path: Path
 ) -> None:
     config = PPOConfig(answers=32, longest=6, learning_rate=1e-2, kl_weight=0.0,
-                       kl_stop=0.0, unfinished=0.0)  # fmt: skip
+                       kl_stop=0.0, unfinished=0.0, epochs=4, minibatch=16)  # fmt: skip
     said: list[str] = []
     found = align(
         base, str(tmp_path / "ppo"), PROMPTS, PROMPTS, Judges(early, early), config,

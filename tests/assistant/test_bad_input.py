@@ -23,10 +23,11 @@ from gptlite.models import checkpoint
 from gptlite.models.answer import CALLS, answers
 from gptlite.models.gpt import GPT
 from gptlite.models.lora import LoRA, save_adapter
+from gptlite.models.sampling import Sampling
 from gptlite.text.chat import ASSISTANT, END, SPECIAL, TOOL, USER, conversation
 from gptlite.text.learn import train_bpe
 from gptlite.tools import run
-from gptlite.training.run import Run
+from gptlite.training.run import Run, open_run
 
 TOKENIZER = train_bpe(["the owl hunts at night"] * 3, 290, special=SPECIAL)
 CONFIG = GPTConfig(1, 2, 8, context_length=256, vocab_size=TOKENIZER.vocab_size)
@@ -73,6 +74,25 @@ def roles(chat: Chat) -> list[str]:
 
 
 # --- what is said -----------------------------------------------------------------
+
+
+def test_a_table_from_a_file_is_asked_about_and_what_is_none_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model, tokenizer = open_run("mini").load()
+    chat = Chat(model, tokenizer, run, Sampling(temperature=0))
+    (tmp_path / "rain.csv").write_text("city, rain\nOslo, 37\nRome, 20\nParis, 44\n")
+    for _ in range(2):  # each document begins anew
+        terminal.answer(chat, f"/document {tmp_path / 'rain.csv'}")
+        terminal.answer(chat, "Which city has the lowest rain?")
+        assert "Rome" in capsys.readouterr().out
+        assert [m.role for m in chat.messages][:2] == ["document", "user"]
+    (tmp_path / "long.txt").write_text("owl " * 9000)
+    (tmp_path / "huge.txt").write_text("owl " * 90_000)
+    for name, said in (("nowhere", "text file"), ("long.txt", "tokens"),
+                       ("huge.txt", "bytes"), ("", "text file")):  # fmt: skip
+        with pytest.raises(DataError, match=said):
+            terminal.answer(chat, f"/document {tmp_path / name}")
 
 
 def test_nobody_takes_a_role_by_writing_its_token(chat: Chat, say: Say) -> None:

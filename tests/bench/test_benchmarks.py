@@ -110,7 +110,7 @@ def test_every_benchmark_of_the_command_line_is_tested_here() -> None:
     assert set(PEERS) == {
         "train", "scaling", "generate", "matmul", "attention", "layernorm",
         "first-step", "memory", "import", "kernels",
-        "bpe", "vectors", "finetune", "chat",
+        "bpe", "vectors", "finetune", "chat", "ppo",
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from gptlite.errors import DataError
 from gptlite.models.gpt import GPT
 from gptlite.parallel.pool import WorkerPool, available_cores
 from gptlite.tasks.chat import Chat
-from gptlite.text.chat import Conversation, conversation, render
+from gptlite.text.chat import Conversation, conversation, render_prompt
 from gptlite.text.tokenizer import Tokenizer
 
 AT_A_TIME = 128  # answers
@@ -31,7 +31,7 @@ def chat_prompts(
     found: dict[str, Conversation] = {}
     for _ in range(50 * n):
         asked = conversation(("user", task.draw(rng)[-2].content))
-        if len(render(asked, tokenizer)) <= longest:
+        if len(render_prompt(asked, tokenizer)) <= longest:
             found[asked[0].content] = asked
         if len(found) == n:
             return list(found.values())

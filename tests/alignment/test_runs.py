@@ -20,7 +20,7 @@ from gptlite.alignment.train_reward import RewardModel, train_reward
 from gptlite.alignment.watch import alarms
 from gptlite.config import GPTConfig, TrainConfig
 from gptlite.errors import CheckpointError, ConfigError, DataError, TrainingError
-from gptlite.text.chat import SPECIAL, Conversation, conversation
+from gptlite.text.chat import SPECIAL, Conversation, conversation, render_prompt
 from gptlite.text.learn import train_bpe
 from gptlite.training.run import Run
 from tests.alignment.test_reward import TOKENIZER, examples
@@ -187,6 +187,8 @@ def test_prompts_are_different_and_short() -> None:
     texts = [c[0].content for c in found]
     assert len(set(texts)) == 50
     assert found == chat_prompts(50, TOKENIZER)
+    few = chat_prompts(20, TOKENIZER, longest=20)
+    assert max(len(render_prompt(c, TOKENIZER)) for c in few) <= 20
 
 
 def test_a_runs_reward_is_read_off_where_it_was_so_far() -> None:

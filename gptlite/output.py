@@ -7,6 +7,7 @@ import json
 import textwrap
 from typing import Any
 
+SHORT = 6  # characters of a number that is shown as it is
 WIDEST = 40  # characters of a column; longer cells go on in the next line
 
 
@@ -39,13 +40,14 @@ def print_result(result: dict[str, Any], as_json: bool) -> None:
 
 
 def shown(value: Any) -> str:
-    """A value as a reader wants it: numbers to four digits that say something.
+    """A value as a reader wants it: long numbers to four digits that say something.
 
-    >>> shown(0.0123456), shown(12345.6), shown([0.25, 1 / 3])
-    ('0.01235', '12,346', '0.25 … 0.3333')
+    >>> shown(0.0123456), shown(12345.67), shown([1.0, 1 / 3])
+    ('0.01235', '12,346', '1.0 … 0.3333')
     """
     if isinstance(value, list):
         return " … ".join(shown(v) for v in value)
-    if isinstance(value, float):
+    text = str(value)
+    if isinstance(value, float) and len(text) > SHORT:
         return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}"
-    return str(value)
+    return text

@@ -82,7 +82,7 @@ def align(
         asking = (tokenizer, asked, judges, config.longest)
         first = measure(model, *asking, pool)
         last = measure(policy, *asking, pool, ppo.reference)
-        stopped = bool(len(rounds) < what.rounds and not what.seconds)
+        stopped = len(rounds) < what.rounds and not what.seconds
         found = compared(first, last) | {
             "rounds": len(rounds), "seconds": seconds, "interrupted": stopped,
         }  # fmt: skip
@@ -138,8 +138,8 @@ def _train(
             last = len(rounds) == what.rounds
             if row["round"] % EVERY == 0 or last:
                 row["samples"] = _samples(ppo, prompts)
+            _write(run, rounds)  # first: a row that no checkpoint holds is dropped
             run.save_state(ppo.trainer, ppo.rng, time.perf_counter() - start)
-            _write(run, rounds)
             _tell(rounds, known, say)
 
 

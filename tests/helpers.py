@@ -130,9 +130,10 @@ def child_environment(**changes: str) -> dict[str, str]:
 def run_python(
     *arguments: str, timeout: float = 120, **changes: str
 ) -> subprocess.CompletedProcess[str]:
+    encoding = changes.get("PYTHONIOENCODING", "utf-8").partition(":")[0]
     return subprocess.run(
         [sys.executable, *arguments],
-        env=child_environment(**changes), capture_output=True, text=True,
+        env=child_environment(**changes), capture_output=True, encoding=encoding,
         timeout=timeout, check=False,
     )  # fmt: skip
 

@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from gptlite import files, plots
-from gptlite.alignment.experience import sample_answers
-from gptlite.alignment.measure import Judges, best_of, measure, truth_at
+from gptlite.alignment.measure import Judges, best_of, measure, samples, truth_at
 from gptlite.alignment.ppo import PPO
 from gptlite.alignment.settings import Alignment, PPOConfig
 from gptlite.alignment.watch import alarms, damaged
 from gptlite.config import TrainConfig
 from gptlite.errors import TrainingError
+from gptlite.models.gpt import GPT
 from gptlite.models.head import with_head
 from gptlite.models.lora import LoRA, fingerprint
 from gptlite.parallel.pool import WorkerPool, available_cores
@@ -30,10 +30,10 @@ from gptlite.text.chat import Conversation
 from gptlite.training.loop import interruptible
 from gptlite.training.run import Run, open_run
 
-SHOWN = 5  # prompts whose answers are looked at throughout
-EVERY = 10  # rounds between such looks
+EVERY = 10  # rounds between looks at the same samples
 
 Rows = list[dict[str, Any]]
+Renew = Callable[[GPT, bool], Judges]  # policy, whether it was asked before
 
 
 def align(
@@ -42,42 +42,45 @@ def align(
     config: PPOConfig = PPOConfig(),  # noqa: B008 - frozen
     what: Alignment = Alignment(),  # noqa: B008 - frozen
     method: type[PPO] = PPO, resume: bool = False,
+    renew: Renew | None = None,
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:  # fmt: skip
     """Train the run `base` as the run `out` on rewards, and say what became of them.
 
     prompts: to learn from. asked: to be measured on. A round with numbers that are none
     ends the training; the checkpoint is then of the last good round. resume: go on with
-    the run in `out`, to the same bits; so may whoever stopped it by Ctrl-C.
+    the run in `out`, to the same bits; so may whoever stopped it by Ctrl-C. renew: is
+    asked for other judges, who may have seen the policy's answers, when half is done.
     """
     source, run = open_run(base), Run(out)
     run.check_apart(source)
     model, tokenizer = source.load()
     rng = np.random.default_rng(what.seed)
     policy = with_head(LoRA(model, what.rank, rng=rng) if what.rank else model)
-    known = fingerprint(model)
-    described = {
-        "base": str(source.folder.absolute()), "base_sha256": known,
+    described: dict[str, Any] = {
+        "base": str(source.folder.absolute()), "base_sha256": fingerprint(model),
         "alignment": dataclasses.asdict(config) | dataclasses.asdict(what),
         "method": method.__name__.lower(),
     }  # fmt: skip
     with WorkerPool(what.workers or available_cores()) as pool:
         ppo = method(policy, model, tokenizer, judges.rate, config, pool, rng=rng,
-                     truth=judges.truth)  # fmt: skip
+                     truth=judges.truth, so_far=judges.so_far)  # fmt: skip
         training = TrainConfig(learning_rate=config.learning_rate, seed=what.seed)
-        if resume:
-            run.check_same("base_sha256", known)
-            rounds, before = _resumed(ppo, run)
-        else:
-            if earlier := run.set_aside():
-                say(f"the earlier run is now {earlier}")
-            run.clear()
-            rounds, before = Rows(), 0.0
+        rounds, seconds = Rows(), 0.0
+
+        def load() -> None:
+            nonlocal rounds, seconds
+            rounds, seconds = _resumed(ppo, run)
+
+        def save() -> None:
             _write(run, rounds)
-            run.save_state(ppo.trainer, ppo.rng, 0.0)
-            run.describe("", model.config, training, tokenizer, **described)
-        start = time.perf_counter() - before
-        _train(ppo, run, rounds, prompts, what, start, say)
+            run.save_state(ppo.trainer, ppo.rng, seconds)
+
+        if earlier := run.begin(resume, load, save, "", model.config, training,
+                                tokenizer, **described):  # fmt: skip
+            say(f"the earlier run is now {earlier}")
+        start = time.perf_counter() - seconds
+        judges = _train(ppo, run, rounds, prompts, what, start, say, judges, renew)
         seconds = time.perf_counter() - start
         asking = (tokenizer, asked, judges, config.longest)
         first = measure(model, *asking, pool)
@@ -119,15 +122,24 @@ def _beside(
 def _train(
     ppo: PPO, run: Run, rounds: Rows, prompts: Sequence[Conversation],
     what: Alignment, start: float, say: Callable[[str], None],
-) -> None:  # fmt: skip
+    judges: Judges, renew: Renew | None,
+) -> Judges:  # fmt: skip
     """The rounds that are left; each is a row of `rounds` and of rounds.jsonl."""
     known: set[str] = set()
+    renewed = bool(rounds) and rounds[-1]["renewed"]
+    if renewed and renew:
+        judges = renew(ppo.policy, True)
     with interruptible() as stopped:
-        while len(rounds) < what.rounds and not stopped.is_set():
-            if 0 < what.seconds < time.perf_counter() - start:
+        while not stopped.is_set():
+            done = _progress(what, len(rounds), time.perf_counter() - start)
+            if done >= 1:
                 break
+            if done >= 0.5 and renew and not renewed:
+                judges, renewed = renew(ppo.policy, False), True
+            ppo.rate, ppo.so_far = judges.rate, judges.so_far
             picked = ppo.rng.integers(0, len(prompts), ppo.prompts_each)
-            row = {"round": len(rounds)} | ppo.update([prompts[i] for i in picked])
+            row = {"round": len(rounds), "renewed": renewed}
+            row |= ppo.update([prompts[i] for i in picked])
             if wrong := damaged(row):
                 raise TrainingError(
                     f"wanted finite numbers in round {len(rounds)}, got "
@@ -137,10 +149,18 @@ def _train(
             rounds.append(row)
             last = len(rounds) == what.rounds
             if row["round"] % EVERY == 0 or last:
-                row["samples"] = _samples(ppo, prompts)
+                row["samples"] = samples(
+                    ppo.policy, ppo.tokenizer, prompts, ppo.config.longest
+                )
             _write(run, rounds)  # first: a row that no checkpoint holds is dropped
             run.save_state(ppo.trainer, ppo.rng, time.perf_counter() - start)
             _tell(rounds, known, say)
+    return judges
+
+
+def _progress(what: Alignment, rounds: int, seconds: float) -> float:
+    """The share of the training that is done, 0 … 1."""
+    return max(rounds / what.rounds, seconds / what.seconds if what.seconds else 0)
 
 
 def _tell(rounds: Rows, known: set[str], say: Callable[[str], None]) -> None:
@@ -158,10 +178,15 @@ def _tell(rounds: Rows, known: set[str], say: Callable[[str], None]) -> None:
 
 def _write(run: Run, rounds: Rows) -> None:
     """rounds.jsonl, and now and then the picture of it."""
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rounds)
-    files.write_text(run.folder / "rounds.jsonl", "".join(lines))
+    write_rounds(run.folder, rounds)
     if rounds and "samples" in rounds[-1]:
         files.write_bytes(run.folder / "rounds.png", plots.png(plots.rounds(rounds)))
+
+
+def write_rounds(run: str | Path, rounds: Rows) -> None:
+    """RUN/rounds.jsonl."""
+    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rounds)
+    files.write_text(Path(run) / "rounds.jsonl", "".join(lines))
 
 
 def read_rounds(run: str | Path) -> Rows:
@@ -180,13 +205,3 @@ def _resumed(ppo: PPO, run: Run) -> tuple[Rows, float]:
     if rows:
         ppo.kl_weight = rows[-1]["kl_weight"]
     return rows, seconds
-
-
-def _samples(ppo: PPO, prompts: Sequence[Conversation]) -> list[dict[str, str]]:
-    """The answers to the same prompts with the same dice, to see them change."""
-    dice, longest = np.random.default_rng(0), ppo.config.longest
-    found = sample_answers(
-        ppo.policy, ppo.tokenizer, prompts[:SHOWN], longest, rng=dice
-    )
-    return [{"prompt": c[-2].content, "answer": c[-1].content}
-            for c in found.conversations]  # fmt: skip

@@ -1,14 +1,20 @@
-"""Ratings by a program: answers sampled in pairs, and one of each two preferred."""
+"""Ratings by a program: several answers to a prompt, and one of every two preferred.
+
+All pairs of K answers, as Ouyang et al. 2022 (arXiv:2203.02155) had them: only K
+answers have to be sampled, or read by a person, for K·(K − 1)/2 pairs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import combinations, cycle, islice
 
 import numpy as np
+from tqdm import tqdm
 
 from gptlite.alignment.experience import sample_answers
 from gptlite.alignment.raters import ProgrammedRater
-from gptlite.alignment.ratings import Rating
+from gptlite.alignment.ratings import TIE, Rating
 from gptlite.errors import DataError
 from gptlite.models.gpt import GPT
 from gptlite.parallel.pool import WorkerPool, available_cores
@@ -16,8 +22,9 @@ from gptlite.tasks.chat import Chat
 from gptlite.text.chat import Conversation, conversation, render_prompt
 from gptlite.text.tokenizer import Tokenizer
 
-AT_A_TIME = 128  # answers
-LONGEST = 48, 32  # tokens: of a prompt, of an answer
+GROUP = 8  # answers to a prompt
+AT_A_TIME = 32  # prompts
+LONGEST = 32, 32  # tokens: of a prompt, of an answer
 
 
 def chat_prompts(
@@ -38,26 +45,42 @@ def chat_prompts(
     raise DataError(f"wanted {n} different prompts, got {len(found)}; ask for fewer")
 
 
+def compared(
+    talks: Sequence[Conversation], rater: ProgrammedRater, model: str = "",
+    seed: int = 0,
+) -> list[Rating]:  # fmt: skip
+    """His ratings of every two of these answers to one prompt that he tells apart."""
+    texts, ratings = [talk[-1].content for talk in talks], list[Rating]()
+    for two in combinations(texts, 2):
+        rating = rater.compare(talks[0][-2].content, two, model=model, seed=seed)
+        if rating.choice != TIE:
+            ratings.append(rating)
+    return ratings
+
+
 def collect(
     model: GPT, tokenizer: Tokenizer, prompts: Sequence[Conversation], n: int,
     rater: ProgrammedRater, longest: int = LONGEST[1], name: str = "", seed: int = 0,
 ) -> list[Rating]:  # fmt: skip
     """n ratings with a preference, each of two answers to one of the prompts.
 
-    Answers that the rater finds equal say nothing, and others are sampled.
+    GROUP answers are sampled to a prompt, and every two of them compared; prompts are
+    taken in turn, until there are ratings enough.
     """
     rng, ratings = np.random.default_rng(seed), list[Rating]()
-    with WorkerPool(available_cores()) as pool:
-        for _ in range(1 + 80 * n // AT_A_TIME):
-            some = [prompts[i] for i in rng.integers(0, len(prompts), AT_A_TIME // 2)]
-            found = sample_answers(
-                model, tokenizer, some + some, longest, rng=rng, pool=pool
+    order = cycle(rng.permutation(len(prompts)).tolist())
+    bar = tqdm(total=n, desc="ratings", leave=False, disable=None)
+    with WorkerPool(available_cores()) as pool, bar:
+        for _ in range(1 + 10 * n // AT_A_TIME):
+            some = [prompts[i] for i in islice(order, AT_A_TIME)]
+            asked = [prompt for prompt in some for _ in range(GROUP)]
+            talks = sample_answers(
+                model, tokenizer, asked, longest, rng=rng, pool=pool
             ).conversations
-            for one, other in zip(found[: len(some)], found[len(some) :], strict=True):
-                texts = one[-1].content, other[-1].content
-                rating = rater.compare(one[-2].content, texts, model=name, seed=seed)
-                if isinstance(rating.choice, int):
-                    ratings.append(rating)
+            for start in range(0, len(talks), GROUP):
+                group = talks[start : start + GROUP]
+                ratings += compared(group, rater, name, seed)
+            bar.update(min(len(ratings), n) - bar.n)
             if len(ratings) >= n:
                 return ratings[:n]
     raise DataError(

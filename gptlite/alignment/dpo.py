@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from gptlite.alignment.experience import Reader
+from gptlite.alignment.experience import Reader, ends
 from gptlite.alignment.objectives import dpo
 from gptlite.alignment.policy import choices, choices_backward
 from gptlite.alignment.reward import as_rows
@@ -43,6 +44,13 @@ class Preferences:
     def segments(self) -> None:
         """None: padding comes after all that counts, and nothing looks ahead."""
 
+    rows_each: ClassVar[int] = 2
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each pair's longer answer, with its prompt."""
+        return ends(self.mask).reshape(-1, 2).max(axis=1)
+
     def __len__(self) -> int:
         return len(self.ids) // 2
 
@@ -54,14 +62,12 @@ class Preferences:
     def take(self, which: np.ndarray) -> Preferences:
         """These pairs, without columns that are padding in all."""
         at = (which[:, None] * 2 + np.arange(2)).reshape(-1)
-        mask = self.mask[at]
-        end = int(np.flatnonzero(mask.any(axis=0)).max(initial=0)) + 2
-        return Preferences(self.ids[at, :end], mask[:, :end], self.reference[at])
+        end = ends(self.mask[at]).max(initial=0)
+        return Preferences(self.ids[at, :end], self.mask[at, :end], self.reference[at])
 
     def part(self, rank: int, size: int) -> Preferences:
-        """Worker `rank`'s share."""
-        n = len(self)
-        return self.take(np.arange(n * rank // size, n * (rank + 1) // size))
+        """Worker `rank`'s share: every size-th, so that all shares are alike."""
+        return self.take(np.arange(rank, len(self), size))
 
 
 def preferences(

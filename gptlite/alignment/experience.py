@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
+from gptlite.alignment.batches import alike
 from gptlite.errors import DataError
 from gptlite.models.generate import Decoder
 from gptlite.models.gpt import GPT
@@ -16,14 +17,13 @@ from gptlite.models.layout import rows
 from gptlite.models.sampling import Sampling, sample
 from gptlite.models.weights import PackedWeights
 from gptlite.models.workspace import Workspace
-from gptlite.parallel.communicator import Communicator
 from gptlite.parallel.pool import WorkerPool
 from gptlite.text.chat import END, Conversation, Message, render_prompt, special_ids
 from gptlite.text.tokenizer import Tokenizer
 
-TOGETHER = 32  # answers that are sampled in a batch
+TOGETHER = 16  # answers that are sampled in a batch
 STILL = 0.75  # share of these that still go on, at which the others are left
-AT_A_TIME = 8  # answers that a worker reads: room for their activations is large
+AT_A_TIME = 16  # answers that a worker reads: room for their activations is large
 AS_IT_IS = Sampling()  # from the policy itself: else its probabilities would be others
 
 
@@ -50,7 +50,7 @@ def sample_answers(
     """One answer to each prompt, of at most `longest` tokens.
 
     TOGETHER are sampled in a batch, which a worker of the pool does, if there is one.
-    However many there are, the answers are the same.
+    However many workers there are, the answers are the same.
     """
     end = special_ids(tokenizer)[END]
     starts = [render_prompt(prompt, tokenizer).tolist() for prompt in prompts]
@@ -60,22 +60,21 @@ def sample_answers(
             f"wanted prompts and answers within {room} tokens, got {prompt} for a "
             f"prompt and {longest} for its answer; shorten one"
         )
-    batches = [starts[i : i + TOGETHER] for i in range(0, len(starts), TOGETHER)]
-    found: list[Any] = [None] * len(batches)
-    dice = [
-        np.random.default_rng(seed) for seed in rng.integers(2**63, size=len(found))
-    ]
+    batches = alike([len(start) for start in starts], TOGETHER)
+    seeds = rng.integers(2**63, size=len(batches))
+    ids = np.empty((len(starts), longest), np.int64)
+    logp = np.empty(ids.shape)
 
-    def work(rank: int, size: int) -> None:
-        for i in range(rank, len(batches), size):
-            decoder = Decoder(model, tokenizer.vocab_size, batches[i])
-            found[i] = _sampled(decoder, longest, end, dice[i])
+    def work(rank: int, i: int) -> None:
+        some, dice = batches[i], np.random.default_rng(seeds[i])
+        decoder = Decoder(model, tokenizer.vocab_size, [starts[b] for b in some])
+        ids[some], logp[some] = _sampled(decoder, longest, end, dice)
 
     if pool is None:
-        work(0, 1)
+        for i in range(len(batches)):
+            work(0, i)
     else:
-        pool.run(lambda comm: work(comm.rank, comm.size))
-    ids, logp = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        pool.map(work, range(len(batches)))
     return _as_answers(tokenizer, prompts, starts, ids, logp, end)
 
 
@@ -153,12 +152,33 @@ class Experience:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def take(self, which: np.ndarray | slice) -> Experience:
-        return Experience(*(getattr(self, f.name)[which] for f in fields(self)))
+    rows_each: ClassVar[int] = 1
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each prompt with its answer."""
+        return ends(self.mask)
+
+    def take(self, which: np.ndarray) -> Experience:
+        """These answers, without columns that are padding in all."""
+        end = ends(self.mask[which]).max(initial=0)
+        return Experience(*(getattr(self, f.name)[which, :end] for f in fields(self)))
 
     def part(self, rank: int, size: int) -> Experience:
-        n = len(self)
-        return self.take(slice(n * rank // size, n * (rank + 1) // size))
+        """Worker `rank`'s share: every size-th, so that all shares are alike."""
+        return self.take(np.arange(rank, len(self), size))
+
+
+def ends(mask: np.ndarray) -> np.ndarray:
+    """(B,): how many tokens of each row there are, up to the last that was chosen.
+
+    mask: (B, T), true where the next token was chosen.
+
+    >>> ends(np.array([[False, True, True, False, False]])).tolist()
+    [4]
+    """
+    after = mask[:, ::-1].argmax(axis=1)  # columns after the last true one
+    return np.where(mask.any(axis=1), mask.shape[1] - after + 1, 0)
 
 
 def targets_of(ids: np.ndarray) -> np.ndarray:
@@ -181,17 +201,14 @@ class Reader:
         targets = targets_of(ids)
         logp, values = np.zeros((2, B, T))
 
-        def work(comm: Communicator) -> None:
-            self.weights.pack(comm.rank, comm.size)
-            comm.barrier()
-            end = B * (comm.rank + 1) // comm.size
-            for start in range(B * comm.rank // comm.size, end, AT_A_TIME):
-                some = slice(start, min(start + AT_A_TIME, end))
-                logp[some], values[some] = self._read(
-                    self.workspaces[comm.rank], ids[some], mask[some], targets[some]
-                )
+        def work(rank: int, some: np.ndarray) -> None:
+            here = some, slice(ends(mask[some]).max(initial=1))
+            logp[here], values[here] = self._read(
+                self.workspaces[rank], ids[here], mask[here], targets[here]
+            )
 
-        self.pool.run(work)
+        self.pool.run(lambda comm: self.weights.pack(comm.rank, comm.size))
+        self.pool.map(work, alike(ends(mask), AT_A_TIME))
         return logp, values
 
     def _read(

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gptlite.alignment.experience import Answers
 from gptlite.alignment.objectives import group_advantages
 from gptlite.alignment.policy import PolicyLoss
 from gptlite.alignment.ppo import PPO
@@ -28,6 +29,10 @@ class GRPO(PPO):
     def prompts_each(self) -> int:
         return max(1, self.config.answers // GROUP)
 
+    @property
+    def whitens(self) -> bool:
+        return False  # a group's advantages have spread 1 as they are
+
     def loss(self) -> PolicyLoss:
         c = self.config
         return PolicyLoss(
@@ -41,7 +46,7 @@ class GRPO(PPO):
 
     def worth(
         self, rewards: np.ndarray, log_ratio: np.ndarray, values: np.ndarray,
-        mask: np.ndarray,
+        answers: Answers,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         each = group_advantages(rewards.reshape(-1, GROUP)).reshape(-1)
-        return np.where(mask, each[:, None], 0.0), values
+        return np.where(answers.mask, each[:, None], 0.0), np.zeros_like(values)

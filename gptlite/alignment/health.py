@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -50,7 +51,8 @@ def health(
 ) -> dict[str, Any]:  # fmt: skip
     """What a reward model is worth, on pairs that it was not trained on.
 
-    accuracy: share of pairs in the right order, with its 95 % interval. calibration:
+    accuracy: share of pairs in the right order, with its 95 % interval, which is wider
+    where pairs share answers. calibration:
     see there (spread: what a unit of reward is in units of the loss, as rewards are
     often brought to another scale); calibration_error is the mean distance between how
     sure it is and how often it is right. length_correlation: of the reward with the
@@ -65,13 +67,14 @@ def health(
     lengths = np.array([len(c[-1].content) for c in answers], np.float64)
     # a tie is half right: who gives one number to all knows nothing
     scores = np.where(margins == 0, 0.5, margins > 0)
-    accuracy = score_interval(scores.tolist())
+    wider = widening(scores, held_out)
+    accuracy, interval = _share(scores, wider)
     classes = calibration(spread * np.abs(margins), scores)
     n = sum(c["n"] for c in classes)
     worst = np.argsort(margins, kind="stable")[:WORST].tolist()
     found: dict[str, Any] = {
         "pairs": len(held_out),
-        "accuracy": accuracy.mean, "interval": [accuracy.low, accuracy.high],
+        "accuracy": accuracy, "interval": interval,
         "calibration": classes,
         "calibration_error": sum(abs(c["sure"] - c["right"]) * c["n"] for c in classes)
         / n,
@@ -87,9 +90,33 @@ def health(
         same = np.sign(true[::2] - true[1::2]) == np.sign(margins)
         agreed = np.where(margins == 0, 0.5, same)[differ]
         if agreed.size:
-            share = score_interval(agreed.tolist())
-            found |= {"truth": share.mean, "truth_interval": [share.low, share.high]}
+            found["truth"], found["truth_interval"] = _share(agreed, wider)
     return found
+
+
+def widening(right: np.ndarray, pairs: Sequence[Pair]) -> float:
+    """How much wider an interval has to be because pairs share conversations.
+
+    With e the distances of right (N,) from their mean, the variance of the mean is the
+    sum of e_p·e_q over all p and q with a conversation in common, / N². Returned is the
+    root of that over Σ e², which is 1 if none is shared, and never less: Aronow, Samii,
+    Assenova, "Cluster-Robust Variance Estimation for Dyadic Data", 2015.
+    """
+    e = right - np.mean(right)
+    own: dict[Conversation, float] = defaultdict(float)
+    for pair, distance in zip(pairs, e, strict=True):
+        for c in pair:
+            own[c] += distance
+    alone = float(e @ e)
+    together = sum(x * x for x in own.values()) - alone  # each pair has two of them
+    return float(np.sqrt(max(1.0, together / alone))) if alone else 1.0
+
+
+def _share(scores: np.ndarray, factor: float) -> tuple[float, list[float]]:
+    """Their mean, and an interval `factor` times as wide as if all were independent."""
+    mean, low, high = score_interval(scores.tolist())
+    middle, half = (low + high) / 2, factor * (high - low) / 2
+    return mean, [max(middle - half, 0.0), min(middle + half, 1.0)]
 
 
 def _shown(pair: Pair, margin: float) -> dict[str, Any]:

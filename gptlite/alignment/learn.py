@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,15 +70,23 @@ def prompts_for(model: GPT, tokenizer: Tokenizer, seed: int = 0) -> Prompts:
 
 
 def rated_by_program(base: str, config: RewardConfig, seed: int = 0) -> Ratings:
-    """Answers of the run `base`, two to a prompt, compared by a programmed rater."""
+    """Answers of the run `base`, compared by a programmed rater."""
     truth_of(config.rater)  # an unknown one: an error before any work
     model, tokenizer = open_run(base).load()
-    prompts, parts = prompts_for(model, tokenizer, seed), []
     wanted = (config.pairs, config.noise), (config.held_out, 0.0)
+    return _rated(model, tokenizer, config.rater, wanted, base, seed)
+
+
+def _rated(
+    model: GPT, tokenizer: Tokenizer, rater: str,
+    wanted: tuple[tuple[int, float], tuple[int, float]], name: str, seed: int,
+) -> Ratings:  # fmt: skip
+    """wanted: (pairs, noise), of prompts to learn from and of others."""
+    parts, prompts = [], prompts_for(model, tokenizer, seed)
     for part, (some, (n, noise)) in enumerate(zip(prompts, wanted, strict=True)):
-        rater = ProgrammedRater(config.rater, noise, np.random.default_rng(seed))
+        judge = ProgrammedRater(rater, noise, np.random.default_rng(seed))
         drawn = 2 * seed + part
-        parts.append(collect(model, tokenizer, some, n, rater, name=base, seed=drawn))
+        parts.append(collect(model, tokenizer, some, n, judge, name=name, seed=drawn))
     return Ratings(*parts)
 
 
@@ -171,6 +180,37 @@ def learn_reward(
     }  # fmt: skip
 
 
+def learn_again(
+    policy: GPT, reward: str, out: str, config: RewardConfig, n: int, seed: int = 0
+) -> RewardModel:
+    """The reward model of the run `reward` goes on learning, as the run `out`: from n
+    ratings of the policy's answers, and as many of those it had.
+
+    For what a policy says soon is not what its reward model has seen (Bai et al. 2022,
+    arXiv:2204.05862, rated a policy anew each week). config.rater: who rates.
+    """
+    before, tokenizer = read_ratings(reward), RewardModel.load(reward).tokenizer
+    wanted = (n, config.noise), (max(1, n // 4), 0.0)
+    new = _rated(policy, tokenizer, config.rater, wanted, out, seed)
+    ratings = Ratings(new.learned + before.learned[:n], new.held_out + before.held_out)
+    shorter = replace(config, reward_steps=max(1, config.reward_steps // 3))
+    return learn_reward(reward, out, ratings, shorter, seed, config.rater)[0]
+
+
+def renewal(
+    reward: str, out: str, config: RewardConfig, n: int, seed: int = 0
+) -> Callable[[GPT, bool], Judges]:
+    """What `align` asks for other judges: `learn_again`, as the run `out`."""
+
+    def renew(policy: GPT, done_before: bool) -> Judges:
+        if done_before:
+            return judges_of(RewardModel.load(out), config.rater)
+        learned = learn_again(policy, reward, out, config, n, seed)
+        return judges_of(learned, config.rater)
+
+    return renew
+
+
 def _of_answer(rater: str) -> Truth | None:
     """What a programmed rater wants, of a conversation."""
     if not rater:
@@ -183,5 +223,7 @@ def judges_of(model: RewardModel, rater: str) -> Judges:
     """A learned reward, and what the programmed rater meant; without one, the same."""
     truth = _of_answer(rater)
     if truth is None:
-        return Judges(model.rate, model.rate)
-    return Judges(model.rate, lambda talks: np.array([truth(c) for c in talks]))
+        return Judges(model.rate, model.rate, model.so_far)
+    return Judges(
+        model.rate, lambda talks: np.array([truth(c) for c in talks]), model.so_far
+    )

@@ -16,18 +16,22 @@ from gptlite.text.chat import Conversation
 from gptlite.text.tokenizer import Tokenizer
 
 Rate = Callable[[Sequence[Conversation]], np.ndarray]  # whole conversations → rewards
+SoFar = Callable[[np.ndarray, np.ndarray], np.ndarray]  # ids, mask (B, T) → (B, T)
 
 MEASURED = 256  # answers
 AT_A_TIME = 128  # of these
+SHOWN = 5  # prompts
 SMOOTH = 5  # rounds that a point of a run's curve is the mean of
 
 
 class Judges(NamedTuple):
     """rate: what is learned from, such as a reward model. truth: what was meant; the
-    same where nothing else is known."""
+    same where nothing else is known. so_far: rewards after each token of unfinished
+    answers, if `rate` can be asked for these."""
 
     rate: Rate
     truth: Rate
+    so_far: SoFar | None = None
 
 
 def measure(
@@ -65,6 +69,17 @@ def worth(talks: Sequence[Conversation], judges: Judges) -> dict[str, float]:
         "learned": float(judges.rate(talks).mean()),
         "distinct_2": distinct_n([c[-1].content for c in talks], 2),
     }  # fmt: skip
+
+
+def samples(
+    model: GPT, tokenizer: Tokenizer, prompts: Sequence[Conversation], longest: int
+) -> list[dict[str, str]]:
+    """Answers to the first SHOWN prompts, with the same dice each time: to see how
+    they change."""
+    dice = np.random.default_rng(0)
+    found = sample_answers(model, tokenizer, prompts[:SHOWN], longest, rng=dice)
+    return [{"prompt": c[-2].content, "answer": c[-1].content}
+            for c in found.conversations]  # fmt: skip
 
 
 def best_of(

@@ -13,8 +13,15 @@ from typing import Any
 
 import numpy as np
 
-from gptlite.alignment.experience import Answers, Experience, Reader, sample_answers
-from gptlite.alignment.measure import Rate
+from gptlite.alignment.batches import pieces
+from gptlite.alignment.experience import (
+    Answers,
+    Experience,
+    Reader,
+    ends,
+    sample_answers,
+)
+from gptlite.alignment.measure import Rate, SoFar
 from gptlite.alignment.objectives import gae, whitened
 from gptlite.alignment.policy import PolicyLoss
 from gptlite.alignment.settings import PPOConfig
@@ -24,6 +31,7 @@ from gptlite.parallel.pool import WorkerPool
 from gptlite.tasks.metrics import distinct_n
 from gptlite.text.chat import Conversation
 from gptlite.text.tokenizer import Tokenizer
+from gptlite.training.schedule import warmup
 from gptlite.training.step import Trainer
 
 
@@ -32,17 +40,17 @@ class PPO:
 
     policy: a model `with_head`. reference: the model that it began as, frozen. rate:
     gives each conversation a reward. truth: if it is known what was meant, it is shown
-    beside the reward, and not learned from.
+    beside the reward, and not learned from. so_far: what the rater thinks of an answer
+    after each of its tokens (see `Judges`).
     """
 
     def __init__(
         self, policy: GPT, reference: GPT, tokenizer: Tokenizer, rate: Rate,
         config: PPOConfig, pool: WorkerPool, *, rng: np.random.Generator,
-        truth: Rate | None = None,
+        truth: Rate | None = None, so_far: SoFar | None = None,
     ) -> None:  # fmt: skip
-        self.policy, self.tokenizer, self.rate, self.truth = (
-            policy, tokenizer, rate, truth,
-        )  # fmt: skip
+        self.policy, self.tokenizer = policy, tokenizer
+        self.rate, self.truth, self.so_far = rate, truth, so_far
         self.config, self.rng, self.kl_weight = config, rng, config.kl_weight
         training = TrainConfig(learning_rate=config.learning_rate, weight_decay=0.0)
         self.trainer = Trainer(policy, training, pool)  # each round sets its objective
@@ -53,6 +61,11 @@ class PPO:
     def prompts_each(self) -> int:
         """How many prompts a round takes."""
         return self.config.answers
+
+    @property
+    def whitens(self) -> bool:
+        """Whether advantages are brought to mean 0 and spread 1."""
+        return self.config.whiten
 
     def loss(self) -> PolicyLoss:
         """What the minibatches minimise."""
@@ -67,13 +80,15 @@ class PPO:
             pool=self.trainer.pool,
         )  # fmt: skip
         rewards = self.rate(answers.conversations) - c.unfinished * ~answers.finished
-        x, kl = self.experience(answers, rewards)
+        x, kl, explained = self.experience(answers, rewards)
         self.trainer.objective = self.loss().objective()
         means: list[dict[str, float]] = []
         cuts = range(c.minibatch, len(x), c.minibatch)
         for _ in range(c.epochs):
             for rows in np.split(rng.permutation(len(x)), cuts):
-                means.append(self.trainer.step([x.take(rows)]).means)
+                rate = warmup(self.trainer.optimizer.steps, c.warmup)
+                result = self.trainer.step(pieces(x.take(rows)), rate)
+                means.append(result.means)
             if 0 < c.kl_stop < means[-1]["kl_old"]:
                 break
         if c.kl_target:
@@ -83,7 +98,7 @@ class PPO:
         return {
             "reward": float(rewards.mean()), **truth,
             "reward_spread": float(rewards.std()),
-            "kl": float(kl.mean()), "explained": explained(x),
+            "kl": float(kl.mean()), "explained": explained,
             "kl_weight": self.kl_weight, "steps": len(means),
             "length": float(answers.mask.sum(axis=1).mean()),
             "finished": float(answers.finished.mean()),
@@ -94,31 +109,33 @@ class PPO:
 
     def experience(
         self, answers: Answers, rewards: np.ndarray
-    ) -> tuple[Experience, np.ndarray]:
-        """All that the losses look at; and each answer's distance, nats (B,)."""
+    ) -> tuple[Experience, np.ndarray, float]:
+        """All that the losses look at; each answer's distance, nats (B,); and the share
+        of the variance of what came that was expected, at most 1."""
         ids, mask = answers.ids, answers.mask
         old, values = self.reader.read(ids, mask)
         reference, _ = self.reference.read(ids, mask)
-        advantages, returns = self.worth(rewards, old - reference, values, mask)
+        advantages, expected = self.worth(rewards, old - reference, values, answers)
+        returns = advantages + values  # what the head has to know, beside `so_far`
+        known = 1 - np.var(advantages[mask]) / max(
+            np.var((advantages + expected)[mask]), 1e-12
+        )
+        if self.whitens:
+            advantages = whitened(advantages, mask)
         x = Experience(ids, mask, old, reference, values, advantages, returns)
-        return x, ((old - reference) * mask).sum(axis=1)
+        return x, ((old - reference) * mask).sum(axis=1), float(known)
 
     def worth(
         self, rewards: np.ndarray, log_ratio: np.ndarray, values: np.ndarray,
-        mask: np.ndarray,
+        answers: Answers,
     ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-        """(advantages, returns), each (B, T), of answers with these rewards (B,)."""
-        c = self.config
+        """(advantages, what was expected), each (B, T), of answers with these rewards
+        (B,). Expected is what the rater thinks so far, corrected by the value head."""
+        c, mask = self.config, answers.mask
+        if self.so_far and c.so_far:
+            values = values + self.so_far(answers.ids, mask)
         each = token_rewards(rewards, log_ratio, mask, self.kl_weight)
-        advantages = gae(each, values, mask, c.gamma, c.lam)
-        returns = advantages + values
-        return whitened(advantages, mask) if c.whiten else advantages, returns
-
-
-def explained(x: Experience) -> float:
-    """Share of the variance of the returns that the values knew before; at most 1."""
-    returns, values = x.returns[x.mask], x.values[x.mask]
-    return float(1 - np.var(returns - values) / max(np.var(returns), 1e-12))
+        return gae(each, values, mask, c.gamma, c.lam), values
 
 
 def token_rewards(
@@ -132,8 +149,7 @@ def token_rewards(
     [[0.0, -0.05, 0.95]]
     """
     out = np.where(mask, -kl_weight * log_ratio, 0.0)
-    last = mask.shape[1] - 1 - mask[:, ::-1].argmax(axis=1)
-    out[np.arange(len(out)), last] += rewards
+    out[np.arange(len(out)), ends(mask) - 2] += rewards
     return out
 
 

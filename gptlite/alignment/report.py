@@ -98,12 +98,13 @@ def write_policy_report(
     numbers = {k.replace("_", " "): f"{v:,.2f}" for k, v in found.items()
                if isinstance(v, float)}  # fmt: skip
     parts = [facts(numbers)]
-    if shown:
+    if any("reward" in row for row in rounds):  # DPO has none, and no rounds
         parts += [
             heading("Round by round"),
             picture(plots.png(plots.rounds(rounds)), "What happened in each round"),
-            heading("The same prompts, before and after"),
         ]
+    if shown:
+        parts.append(heading("The same prompts, before and after"))
         for first, last in zip(shown[0], shown[-1], strict=True):
             parts.append(facts({"prompt": first["prompt"], "before": first["answer"],
                                 "after": last["answer"]}))  # fmt: skip

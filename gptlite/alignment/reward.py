@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gptlite.alignment.batches import alike
 from gptlite.alignment.objectives import pairwise, squared
 from gptlite.arena import Arena
 from gptlite.errors import DataError
@@ -19,11 +20,12 @@ from gptlite.models.gpt import GPT
 from gptlite.models.head import head_backward, head_forward
 from gptlite.models.layout import rows
 from gptlite.models.weights import PackedWeights
+from gptlite.parallel.pool import WorkerPool, available_cores
 from gptlite.text.chat import Conversation, render
 from gptlite.text.tokenizer import Tokenizer
 from gptlite.training.step import Objective
 
-AT_A_TIME = 64  # conversations that are scored
+AT_A_TIME = 16  # conversations that a worker scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,11 @@ class Judged:
     def rows_each(self) -> int:
         return 2 if self.grades is None else 1
 
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each pair's longer answer, or of each graded one."""
+        return self.last.reshape(-1, self.rows_each).max(axis=1) + 1
+
     def __len__(self) -> int:
         return len(self.ids) // self.rows_each
 
@@ -63,9 +70,8 @@ class Judged:
         return Judged(self.ids[at, : last.max(initial=0) + 1], last, grades)
 
     def part(self, rank: int, size: int) -> Judged:
-        """Worker `rank`'s share."""
-        n = len(self)
-        return self.take(np.arange(n * rank // size, n * (rank + 1) // size))
+        """Worker `rank`'s share: every size-th, so that all shares are alike."""
+        return self.take(np.arange(rank, len(self), size))
 
 
 def as_rows(
@@ -145,16 +151,18 @@ REWARD = Objective(("loss", "right"), judge, judge_loss)
 def scores_of(
     model: GPT, tokenizer: Tokenizer, conversations: Sequence[Conversation]
 ) -> np.ndarray:
-    """(R,) float64: the rewards of whole conversations, AT_A_TIME of like length."""
+    """(R,) float64: the rewards of whole conversations, on all cores."""
     lengths = [sum(len(m.content) for m in c) for c in conversations]
-    order = np.argsort(lengths, kind="stable")
-    found, T = np.zeros(len(order)), model.config.context_length
-    for start in range(0, len(order), AT_A_TIME):
-        some = order[start : start + AT_A_TIME]
+    found, T = np.zeros(len(lengths)), model.config.context_length
+
+    def work(rank: int, some: np.ndarray) -> None:
         ids, last = as_rows([conversations[i] for i in some], tokenizer, T)
         a = model.activations(len(ids), ids.shape[1], for_backward=False)
         hidden, _ = _last_hidden(model, a, Judged(ids, last), None)
         found[some] = head_forward(model.params, hidden)
+
+    with WorkerPool(available_cores()) as pool:
+        pool.map(work, alike(lengths, AT_A_TIME))
     return found
 
 

@@ -51,6 +51,7 @@ class PPOConfig:
     longest: int = 32
     epochs: int = 2
     minibatch: int = 32
+    so_far: bool = True
     gamma: float = 1.0
     lam: float = 1.0
     clip: float = 0.2
@@ -63,19 +64,22 @@ class PPOConfig:
     kl_stop: float = 0.05
     unfinished: float = 1.0
     learning_rate: float = 3e-5
+    warmup: int = 0
 
     def __post_init__(self) -> None:
         check_numbers(
             self, "answers longest epochs minibatch clip value_clip learning_rate",
             "gamma lam value_weight entropy_weight kl_weight kl_target kl_stop "
-            "unfinished",
+            "unfinished warmup",
         )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
     """What to train and for how long. seconds: 0 is no limit. rank: > 0 trains a LoRA
-    adapter beside frozen weights. best_of: > 1 measures the best of so many too."""
+    adapter beside frozen weights. best_of: > 1 measures the best of so many too.
+    again: pairs of the policy's own answers that a programmed rater compares when half
+    is done, and from which the reward model goes on learning; 0: none."""
 
     rounds: int = 60
     seconds: float = 0.0
@@ -83,9 +87,10 @@ class Alignment:
     workers: int = 0
     seed: int = 0
     best_of: int = 0
+    again: int = 500
 
     def __post_init__(self) -> None:
-        check_numbers(self, "rounds", "seconds rank workers seed best_of")
+        check_numbers(self, "rounds", "seconds rank workers seed best_of again")
 
 
 @dataclass(frozen=True, slots=True)

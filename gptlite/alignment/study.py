@@ -6,7 +6,7 @@ held out, and where a truth is known truth and truth_interval, as in `health`.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,39 +40,10 @@ def answer(c: Conversation) -> str:
 def measured(
     n: int, rate: Rate, held_out: Sequence[Pair], truth: Truth | None = None
 ) -> Row:
-    """A row on a rater that has learned from n pairs.
-
-    Intervals are wider than those of `health` where pairs share conversations.
-    """
-    rewards = np.asarray(rate([c for pair in held_out for c in pair]), np.float64)
-    found = health(lambda _: rewards, held_out, truth)
-    factor = widening(rewards[::2] > rewards[1::2], held_out)
-    row: Row = {"n": n}
-    for share, interval in ("accuracy", "interval"), ("truth", "truth_interval"):
-        if share in found:
-            low, high = found[interval]
-            middle, half = (low + high) / 2, factor * (high - low) / 2
-            row[share] = found[share]
-            row[interval] = [max(middle - half, 0.0), min(middle + half, 1.0)]
-    return row
-
-
-def widening(right: np.ndarray, pairs: Sequence[Pair]) -> float:
-    """How much wider an interval has to be because pairs share conversations.
-
-    With e the distances of right (N,) from their mean, the variance of the mean is the
-    sum of e_p·e_q over all p and q with a conversation in common, / N². Returned is the
-    root of that over Σ e², which is 1 if none is shared, and never less: Aronow, Samii,
-    Assenova, "Cluster-Robust Variance Estimation for Dyadic Data", 2015.
-    """
-    e = right - np.mean(right)
-    own: dict[Conversation, float] = defaultdict(float)
-    for pair, distance in zip(pairs, e, strict=True):
-        for c in pair:
-            own[c] += distance
-    alone = float(e @ e)
-    together = sum(x * x for x in own.values()) - alone  # each pair has two of them
-    return float(np.sqrt(max(1.0, together / alone))) if alone else 1.0
+    """A row on a rater that has learned from n pairs."""
+    found = health(rate, held_out, truth)
+    kept = "accuracy", "interval", "truth", "truth_interval"
+    return {"n": n} | {name: found[name] for name in kept if name in found}
 
 
 def learning_curve(

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from gptlite.alignment.align import compared
+from gptlite.alignment.align import compared, write_rounds
 from gptlite.alignment.batches import task_of
 from gptlite.alignment.dpo import DPOLoss, Pair, preferences
 from gptlite.alignment.experience import Reader
-from gptlite.alignment.measure import Judges, measure
+from gptlite.alignment.measure import Judges, measure, samples
 from gptlite.alignment.settings import DPOConfig
 from gptlite.config import TrainConfig
 from gptlite.models.lora import LoRA, fingerprint
@@ -44,9 +44,8 @@ def train_dpo(
         warmup_steps=min(10, config.steps // 5), weight_decay=0.0, eval_every=20,
         sample_every=0, checkpoint_every=20, seed=config.seed,
     )  # fmt: skip
-    known = fingerprint(model)
-    described = {
-        "base": str(source.folder.absolute()), "base_sha256": known,
+    described: dict[str, Any] = {
+        "base": str(source.folder.absolute()), "base_sha256": fingerprint(model),
         "alignment": dataclasses.asdict(config), "method": "dpo",
     }  # fmt: skip
     with WorkerPool(available_cores()) as pool:
@@ -57,18 +56,18 @@ def train_dpo(
         task = task_of(learned, measured, config.rows)
         objective = DPOLoss(config.beta).objective()
         loop = Loop(run, Trainer(policy, training, pool, objective), task, training)
-        if resume:
-            run.check_same("base_sha256", known)
-            loop.resume()
-        else:
-            run.set_aside()
-            run.clear()
-            loop.save()
-            run.describe("", model.config, training, tokenizer, **described)
+        run.begin(
+            resume, loop.resume, loop.save, "", model.config, training, tokenizer,
+            **described,
+        )  # fmt: skip
         summary = loop.train()
         asking = (tokenizer, asked, judges, config.longest)
         first = measure(model, *asking, pool)
         last = measure(policy, *asking, pool, reference)
+        write_rounds(out, [
+            {"steps": n, "samples": samples(of, tokenizer, asked, config.longest)}
+            for n, of in ((0, model), (summary.steps, policy))
+        ])  # fmt: skip
     return {"out": out} | compared(first, last) | {
         "pairs": len(train), "steps": summary.steps, "seconds": summary.seconds,
         "held_out_loss": summary.val_loss,

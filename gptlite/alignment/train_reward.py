@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gptlite.alignment.batches import task_of
+from gptlite.alignment.experience import Reader
 from gptlite.alignment.reward import REWARD, Judged, centred, scores_of
 from gptlite.config import TrainConfig
 from gptlite.errors import CheckpointError, ConfigError
@@ -47,6 +49,15 @@ class RewardModel:
         """(R,) float64: a reward for each conversation that ends with an answer."""
         return scores_of(self.model, self.tokenizer, conversations)
 
+    def so_far(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """(B, T): the reward of an answer that would end here, where mask is true.
+
+        ids, mask: as those of `Answers`. Nobody taught the model to judge unfinished
+        answers, but its head can be read at every token.
+        """
+        with WorkerPool(available_cores()) as pool:
+            return Reader(self.model, pool).read(ids, mask)[1]
+
     def check_tokenizer(self, tokenizer: Tokenizer) -> None:
         """Whether a policy with this tokenizer can be rated."""
         if self.tokenizer.to_json() != tokenizer.to_json():
@@ -67,20 +78,16 @@ def train_reward(
     source, run = open_run(base), Run(out)
     run.check_apart(source)
     model, tokenizer = source.load()
-    described = {"base_sha256": fingerprint(model),
+    described: dict[str, Any] = {"base_sha256": fingerprint(model),
                  "reward": "pairs" if train.grades is None else "grades"}  # fmt: skip
     model = with_head(model)
     with WorkerPool(config.workers or available_cores(), config.pool) as pool:
         task = task_of(train, held_out, config.batch_size)
         loop = Loop(run, Trainer(model, config, pool, REWARD), task, config)
-        if resume:
-            run.check_same("base_sha256", described["base_sha256"])
-            loop.resume()
-        else:
-            run.set_aside()
-            run.clear()
-            loop.save()
-            run.describe("", model.config, config, tokenizer, **described)
+        run.begin(
+            resume, loop.resume, loop.save, "", model.config, config, tokenizer,
+            **described,
+        )  # fmt: skip
         summary = loop.train()
         spread = 1.0
         if reference:

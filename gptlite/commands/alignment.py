@@ -55,12 +55,19 @@ def command_reward(args: argparse.Namespace) -> dict[str, Any]:
     return found | {"curve": curve, "report": report}
 
 
-def _align(args: argparse.Namespace, method: str) -> dict[str, Any]:
-    from gptlite.alignment.align import align, read_rounds
-    from gptlite.alignment.grpo import GRPO
-    from gptlite.alignment.learn import judges_of, prompts_for
-    from gptlite.alignment.ppo import PPO
+def _reported(out: str, title: str, found: dict[str, Any]) -> str:
+    """The path of a policy's report."""
+    from gptlite.alignment.align import read_rounds
     from gptlite.alignment.report import write_policy_report
+
+    return str(write_policy_report(out, title, found, read_rounds(out)))
+
+
+def _align(args: argparse.Namespace, method: str) -> dict[str, Any]:
+    from gptlite.alignment.align import align
+    from gptlite.alignment.grpo import GRPO
+    from gptlite.alignment.learn import judges_of, prompts_for, renewal
+    from gptlite.alignment.ppo import PPO
     from gptlite.alignment.train_reward import RewardModel
     from gptlite.training.run import Run, open_run
 
@@ -83,14 +90,18 @@ def _align(args: argparse.Namespace, method: str) -> dict[str, Any]:
     model, tokenizer = open_run(args.base).load()
     reward.check_tokenizer(tokenizer)
     prompts = prompts_for(model, tokenizer, args.seed)
+    what, config, renew = given(args, Alignment), given(args, RewardConfig), None
+    if what.again and args.rater:
+        first, second = known or f"{out}-reward", f"{out}-reward-again"
+        renew = renewal(first, second, config, what.again, args.seed)
     found = align(
         args.base, out, prompts.learned, prompts.asked,
-        judges_of(reward, args.rater), given(args, PPOConfig), given(args, Alignment),
-        {"ppo": PPO, "grpo": GRPO}[method], args.resume, _say,
+        judges_of(reward, args.rater), given(args, PPOConfig), what,
+        {"ppo": PPO, "grpo": GRPO}[method], args.resume,
+        renew, _say,
     )  # fmt: skip
-    rounds = read_rounds(out)
-    report = write_policy_report(out, f"gptlite {method} {args.base}", found, rounds)
-    return found | accuracy | {"report": str(report)}
+    found |= accuracy
+    return found | {"report": _reported(out, f"gptlite {method} {args.base}", found)}
 
 
 def command_ppo(args: argparse.Namespace) -> dict[str, Any]:
@@ -108,12 +119,13 @@ def command_dpo(args: argparse.Namespace) -> dict[str, Any]:
 
     reward = RewardModel.load(args.reward)
     train, held_out = (as_pairs(some) for some in read_ratings(args.reward))
-    return train_dpo(
-        args.base, args.out or "runs/dpo", train, held_out,
+    out = args.out or "runs/dpo"
+    found = train_dpo(
+        args.base, out, train, held_out,
         prompts_for(reward.model, reward.tokenizer, args.seed).asked,
-        judges_of(reward, args.rater),
-        given(args, DPOConfig), args.resume,
+        judges_of(reward, args.rater), given(args, DPOConfig), args.resume,
     )  # fmt: skip
+    return found | {"report": _reported(out, f"gptlite dpo {args.base}", found)}
 
 
 def _rated(parser: argparse.ArgumentParser) -> None:

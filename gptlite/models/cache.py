@@ -8,7 +8,8 @@ from gptlite.config import GPTConfig
 
 
 class KVCache:
-    """Room for the keys and values of B rows of up to T tokens, for all layers."""
+    """The keys and values of B rows, for all layers; at first there is room for T
+    tokens a row, and for twice as many when that is full, up to the context."""
 
     def __init__(
         self,
@@ -31,6 +32,15 @@ class KVCache:
         other.values[:, :, :n] = self.values[:, which, :n]
         return other
 
+    def _grow(self, needed: int) -> None:
+        T = max(needed, min(2 * self.keys.shape[2], self.config.context_length))
+        n = self.used
+        for name in ("keys", "values"):
+            old = getattr(self, name)
+            new = np.zeros((*old.shape[:2], T, *old.shape[3:]), old.dtype)
+            new[:, :, :n] = old[:, :, :n]
+            setattr(self, name, new)
+
     def append(
         self, l: int, k: np.ndarray, v: np.ndarray, positions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -39,8 +49,11 @@ class KVCache:
         The rows may be of different lengths. What lies beyond a row's own length is
         stale, and hidden from its queries by their offset.
         """
+        used = max(self.used, int(positions.max()) + 1)
+        if used > self.keys.shape[2]:
+            self._grow(used)
         row = np.arange(len(positions))[:, None]
         self.keys[l][row, positions] = k
         self.values[l][row, positions] = v
-        self.used = max(self.used, int(positions.max()) + 1)
+        self.used = used
         return self.keys[l][:, : self.used], self.values[l][:, : self.used]

@@ -14,6 +14,8 @@ from gptlite.models.sampling import Sampling, sample
 from gptlite.models.workspace import Workspace
 from gptlite.text.tokenizer import Tokenizer
 
+AHEAD = 32  # tokens that the cache has room for at first, beyond the prompts
+
 
 class Decoder:
     """A batch of token sequences that grows by one token a row and call.
@@ -48,7 +50,8 @@ class Decoder:
         ids = np.zeros((len(tails), self.lengths.max()), np.int64)
         for row, tail in zip(ids, tails, strict=True):
             row[: len(tail)] = tail  # shorter rows: padded on the right, unseen
-        self.cache = KVCache(config, len(tails), config.context_length, dtype)
+        room = min(ids.shape[1] + AHEAD, config.context_length)
+        self.cache = KVCache(config, len(tails), room, dtype)
         self._run(ids, np.zeros(len(tails), np.int64), self.lengths - 1)
 
     def _run(self, ids: np.ndarray, offsets: np.ndarray, last: np.ndarray) -> None:

@@ -7,10 +7,12 @@ cores, with three synchronisations a step.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
+from queue import Empty, SimpleQueue
 from threading import BrokenBarrierError
 from types import TracebackType
 from typing import Any, TypeVar
@@ -22,6 +24,7 @@ from gptlite.errors import ConfigError
 from gptlite.parallel.communicator import Meeting, SharedMemory
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 
 
 def available_cores() -> int:
@@ -96,6 +99,30 @@ class WorkerPool:
             first = [e for e in errors if not isinstance(e, BrokenBarrierError)]
             raise (first or errors)[0]
         return [future.result() for future in futures]
+
+    def map(
+        self, function: Callable[[int, Item], Result], items: Sequence[Item]
+    ) -> list[Result]:
+        """`function(rank, item)` of each item, in order; a worker that is free takes
+        the next one.
+
+        >>> with WorkerPool(2) as pool:
+        ...     pool.map(lambda rank, x: x * x, [1, 2, 3])
+        [1, 4, 9]
+        """
+        left: SimpleQueue[int] = SimpleQueue()
+        for i in range(len(items)):
+            left.put(i)
+        found: list[Any] = [None] * len(items)
+
+        def work(comm: SharedMemory) -> None:
+            with contextlib.suppress(Empty):
+                while True:
+                    i = left.get_nowait()
+                    found[i] = function(comm.rank, items[i])
+
+        self.run(work)
+        return found
 
     def _work(self, function: Callable[[SharedMemory], Result], rank: int) -> Result:
         turn = self._meeting.turn

@@ -84,15 +84,9 @@ def finetune(
     }
     with WorkerPool(config.workers or available_cores(), config.pool) as pool:
         loop = Loop(run, Trainer(model, config, pool), task, config)
-        earlier = None
-        if resume:
-            run.check_same("base_sha256", known)
-            loop.resume()
-            run.write_config("", model.config, config, **described)
-        else:
-            earlier = None if replace else run.set_aside()
-            run.clear()
-            loop.save()
-            run.describe("", model.config, config, tokenizer, **described)
+        earlier = run.begin(
+            resume, loop.resume, loop.save, "", model.config, config, tokenizer,
+            replace, **described,
+        )  # fmt: skip
         summary = loop.train()
     return Result(model, tokenizer, run, summary, earlier)

@@ -32,6 +32,7 @@ class Task:
     validation: Callable[[int], Iterator[Any]]  # at most n windows, 0: all
     bytes_per_token: float  # NaN where the loss is not that of a text
     sample: Callable[[np.random.Generator], str]
+    split: Callable[[Any], list[Any]] = lambda batch: [batch]  # to be summed
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,9 @@ class Loop:
 
     def _one_step(self, rate: float) -> StepResult:
         batches = [
-            self.task.next_batch(self.rng) for _ in range(self.config.accumulation)
+            piece
+            for _ in range(self.config.accumulation)
+            for piece in self.task.split(self.task.next_batch(self.rng))
         ]
         result = self.trainer.step(batches, rate)
         if not result.finite:

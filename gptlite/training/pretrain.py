@@ -142,18 +142,12 @@ def pretrain(
         trainer = Trainer(gpt, config, pool)
         task = continuation_task(dataset, gpt, tokenizer, config)
         loop = Loop(run, trainer, task, config, started)
-        earlier = None
         more = {}
         if is_corpus(text):
             more["corpus"] = file_hash(Path(text, "corpus.json"))
-        if resume:
-            run.check_same("corpus", more.get("corpus"))
-            loop.resume()
-            run.write_config(text, model, config, **more)
-        else:
-            earlier = None if replace else run.set_aside()
-            run.clear()
-            loop.save()  # step 0: killed at any moment, a run can be resumed
-            run.describe(text, model, config, tokenizer, **more)
+        earlier = run.begin(
+            resume, loop.resume, loop.save, text, model, config, tokenizer, replace,
+            **more,
+        )  # fmt: skip
         summary = loop.train()
     return Result(gpt, tokenizer, run, summary, earlier, rows_set)

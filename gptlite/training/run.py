@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from gptlite.models.lora import load_adapter
 from gptlite.text.tokenizer import Tokenizer, load_tokenizer
 from gptlite.training.step import Trainer
 
+SOURCES = ("corpus", "base_sha256")  # what a run began with, in its config.json
 BOXED = {"mini": Path(__file__).parents[1] / "mini"}  # models in the package
 
 
@@ -89,6 +91,29 @@ class Run:
                 raise CheckpointError(
                     f"cannot replace {file}: {error.strerror}; choose another --out"
                 ) from error
+
+    def begin(
+        self, resume: bool, load: Callable[[], object], save: Callable[[], object],
+        text: str, model: GPTConfig, training: TrainConfig, tokenizer: Tokenizer,
+        replace: bool = False, **more: Any,
+    ) -> Path | None:  # fmt: skip
+        """Start anew in this folder, or go on; returns where an earlier run is now.
+
+        load, save: of the checkpoint. It is written before config.json: killed at any
+        moment, what calls itself a run can be resumed. replace: drop an earlier run.
+        more: as in `write_config`; a run goes on only with the SOURCES it began with.
+        """
+        if resume:
+            for name in SOURCES:
+                self.check_same(name, more.get(name))
+            load()
+            self.write_config(text, model, training, **more)
+            return None
+        earlier = None if replace else self.set_aside()
+        self.clear()
+        save()
+        self.describe(text, model, training, tokenizer, **more)
+        return earlier
 
     def describe(
         self,

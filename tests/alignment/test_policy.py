@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from gptlite.alignment.batches import alike
 from gptlite.alignment.experience import Experience, Reader, sample_answers
 from gptlite.alignment.policy import PolicyLoss
 from gptlite.batch import Batch
@@ -168,3 +169,21 @@ def test_answers_are_the_same_however_many_workers_sample_them() -> None:
         np.testing.assert_array_equal(found[0].ids, other.ids)
         np.testing.assert_array_equal(found[0].logp, other.logp)
         assert found[0].conversations == other.conversations
+
+
+def test_pieces_of_like_length_are_the_same_step() -> None:
+    """Where rows are padded less, nothing else changes."""
+    found, sums = [], []
+    for cut in (None, 2):
+        model = model_of(exact=True)
+        x = experience(model)
+        batches = [x] if cut is None else [x.take(n) for n in alike(x.lengths, cut)]
+        training = TrainConfig(learning_rate=1e-2)
+        with WorkerPool(1) as pool:
+            trainer = Trainer(model, training, pool, LOSS.objective())
+            sums.append(trainer.step(batches).means)
+        found.append(model.params.flat)
+    assert x.take(np.array([0])).ids.shape[1] == 7  # two columns less
+    np.testing.assert_allclose(*found, rtol=0, atol=1e-12)
+    for name, mean in sums[0].items():
+        assert mean == pytest.approx(sums[1][name], abs=1e-12)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from gptlite.alignment.train_reward import RewardModel, train_reward
 from gptlite.alignment.watch import alarms
 from gptlite.config import GPTConfig, TrainConfig
 from gptlite.errors import CheckpointError, ConfigError, DataError, TrainingError
+from gptlite.models.gpt import GPT
 from gptlite.text.chat import SPECIAL, Conversation, conversation, render_prompt
 from gptlite.text.learn import train_bpe
 from gptlite.training.run import Run
@@ -131,6 +134,42 @@ def test_a_policy_that_was_stopped_goes_on_to_the_same_bits(
     assert (tmp_path / "parts" / "rounds.png").stat().st_size > 10_000
 
 
+def test_judges_are_renewed_once_when_half_is_done(base: str, tmp_path: Path) -> None:
+    config, asked = PPOConfig(answers=8, longest=4, minibatch=4), list[bool]()
+
+    def renew(policy: GPT, done_before: bool) -> Judges:
+        asked.append(done_before)
+        return Judges(lambda talks: early(talks) + 5, early)
+
+    weights = []
+    for name, steps in (("whole", [6]), ("parts", [2, 4, 6])):
+        for rounds in steps:  # the first two are as if stopped: half is at 3 of 6
+            said: list[str] = []
+            with contextlib.suppress(KeyboardInterrupt):
+                align(
+                    base, str(tmp_path / name), PROMPTS, PROMPTS, Judges(early, early),
+                    config, Alignment(rounds=6, workers=1), resume=rounds != steps[0],
+                    renew=renew, say=stops_after(rounds, said),
+                )  # fmt: skip
+        weights.append(Run(tmp_path / name).load()[0].params.flat)
+    np.testing.assert_array_equal(*weights)
+    assert asked == [False, False, True]
+    lines = (tmp_path / "parts" / "rounds.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [row["reward"] > 3 for row in rows] == [False] * 3 + [True] * 3
+
+
+def stops_after(rounds: int, said: list[str]) -> Callable[[str], None]:
+    """A listener who presses Ctrl-C, hard, when he hears of this round."""
+
+    def say(text: str) -> None:
+        said.append(text)
+        if rounds < 6 and text.startswith(f"round {rounds - 1}:"):
+            raise KeyboardInterrupt
+
+    return say
+
+
 def test_a_round_that_no_checkpoint_holds_is_done_again(
     base: str, tmp_path: Path
 ) -> None:
@@ -174,11 +213,13 @@ def test_ratings_are_collected_and_their_noise_is_what_was_asked_for(
         rater = ProgrammedRater("vocabulary", noise, np.random.default_rng(1))
         found.append(collect(model, tokenizer, PROMPTS, 300, rater, longest=8))
     assert len(found[0]) == 300 and all(r.choice in (0, 1) for r in found[0])
+    prompts = [r.prompt for r in found[0]]  # every two of 8 answers: 28 pairs at most
+    assert 300 / 28 <= 1 + sum(a != b for a, b in itertools.pairwise(prompts))
     truth = ProgrammedRater("vocabulary", 0.0, np.random.default_rng(1))
     right = [truth.compare(r.prompt, r.answers).choice == r.choice for r in found[1]]
     assert 0.6 < np.mean(right) < 0.8
     with pytest.raises(DataError, match="tells apart"):
-        rater = ProgrammedRater("politeness", 0.0, np.random.default_rng(0))
+        rater = ProgrammedRater("sentiment", 0.0, np.random.default_rng(0))
         collect(model, tokenizer, PROMPTS, 300, rater, longest=1)
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gptlite.models.generate
 from gptlite.config import GPTConfig
 from gptlite.errors import ConfigError, DataError
 from gptlite.models.generate import (
@@ -67,7 +68,12 @@ def test_decoding_with_the_cache_equals_without(bias: bool) -> None:
     assert_near(decoder.logits[0], last_logits(model, tokens), 1e-4)
 
 
-def test_rows_of_different_lengths_do_not_see_one_another() -> None:
+@pytest.mark.parametrize("ahead", [1, 32])
+def test_rows_of_different_lengths_do_not_see_one_another(
+    ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while the cache grows."""
+    monkeypatch.setattr(gptlite.models.generate, "AHEAD", ahead)
     model = model_of()
     prompts = ["a", "bcdef", "khg"]
     decoder = decoder_of(model, CHARS, prompts)

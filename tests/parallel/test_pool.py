@@ -33,6 +33,25 @@ def test_there_is_at_least_one_core() -> None:
 
 
 @BACKENDS
+def test_items_are_taken_by_whoever_is_free_and_results_are_in_order(
+    backend: str,
+) -> None:
+    def work(rank: int, x: float) -> tuple[int, float]:
+        time.sleep(x)
+        return rank, x
+
+    items = [0.2, 0.0, 0.01, 0.02, 0.03]
+    with WorkerPool(2, backend) as pool:
+        found = pool.map(work, items)
+        with pytest.raises(ZeroDivisionError):
+            pool.map(lambda rank, x: 1 / x, [1.0, 0.0, 2.0])
+        assert pool.map(work, []) == []
+    assert [x for _, x in found] == items
+    ranks = [rank for rank, _ in found[1:]]
+    assert len(set(ranks)) == 1  # the long one keeps the other worker, or: in turn
+
+
+@BACKENDS
 def test_results_come_in_order_of_rank(backend: str) -> None:
     def work(comm: Communicator) -> tuple[int, int]:
         time.sleep(0.01 * (comm.size - comm.rank))  # the first is the last to finish

@@ -137,6 +137,8 @@ def _train(
             if done >= 0.5 and renew and not renewed:
                 judges, renewed = renew(ppo.policy, False), True
             ppo.rate, ppo.so_far = judges.rate, judges.so_far
+            if not ppo.config.kl_target:
+                ppo.kl_weight = ppo.config.kl_weight * (1 - ppo.config.kl_fall * done)
             picked = ppo.rng.integers(0, len(prompts), ppo.prompts_each)
             row = {"round": len(rounds), "renewed": renewed}
             row |= ppo.update([prompts[i] for i in picked])

@@ -14,6 +14,7 @@ from gptlite.models.generate import Decoder
 from gptlite.models.gpt import GPT
 from gptlite.models.head import has_head, head_forward
 from gptlite.models.layout import rows
+from gptlite.models.lora import LoRA
 from gptlite.models.sampling import Sampling, sample
 from gptlite.models.weights import PackedWeights
 from gptlite.models.workspace import Workspace
@@ -21,7 +22,7 @@ from gptlite.parallel.pool import WorkerPool
 from gptlite.text.chat import END, Conversation, Message, render_prompt, special_ids
 from gptlite.text.tokenizer import Tokenizer
 
-TOGETHER = 16  # answers that are sampled in a batch
+TOGETHER = 32  # answers that are sampled in a batch, at most
 STILL = 0.75  # share of these that still go on, at which the others are left
 AT_A_TIME = 16  # answers that a worker reads: room for their activations is large
 AS_IT_IS = Sampling()  # from the policy itself: else its probabilities would be others
@@ -49,7 +50,7 @@ def sample_answers(
 ) -> Answers:  # fmt: skip
     """One answer to each prompt, of at most `longest` tokens.
 
-    TOGETHER are sampled in a batch, which a worker of the pool does, if there is one.
+    Up to TOGETHER are sampled in a batch, by a worker of the pool, if there is one.
     However many workers there are, the answers are the same.
     """
     end = special_ids(tokenizer)[END]
@@ -60,7 +61,11 @@ def sample_answers(
             f"wanted prompts and answers within {room} tokens, got {prompt} for a "
             f"prompt and {longest} for its answer; shorten one"
         )
-    batches = alike([len(start) for start in starts], TOGETHER)
+    if isinstance(model, LoRA):
+        model = model.merge()  # once, and not its products for every token
+    # fewer, if else there were work for one worker only
+    together = min(TOGETHER, -(-len(starts) // 2))
+    batches = alike([len(start) for start in starts], together)
     seeds = rng.integers(2**63, size=len(batches))
     ids = np.empty((len(starts), longest), np.int64)
     logp = np.empty(ids.shape)

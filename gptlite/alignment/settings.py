@@ -22,7 +22,7 @@ class RewardConfig:
     pairs: int = 2000
     noise: float = 0.0
     held_out: int = 500
-    reward_steps: int = 150
+    reward_steps: int = 120
     reward_rows: int = 32
     reward_learning_rate: float = 3e-4
 
@@ -40,38 +40,44 @@ class RewardConfig:
 class PPOConfig:
     """How a policy is trained. Each of these is numbered in docs/alignment/ppo.md.
 
-    answers: sampled in an update. longest: tokens of an answer. kl_weight: reward lost
-    for a nat of distance from the reference. kl_target: > 0 lets kl_weight follow, so
-    that an answer's distance stays about there (nats). kl_stop: a round's epochs end
-    when the policy has moved by so many nats a token; 0: never. unfinished: reward lost
-    by an answer that did not end itself.
+    answers: sampled in an update. longest: tokens of an answer. so_far: what a reward
+    model thinks of an unfinished answer is part of its value. kl_weight: reward lost
+    for a nat of distance from the reference. kl_fall: share of kl_weight that is gone
+    when the training ends; until then it falls in a straight line. kl_target: > 0 lets
+    kl_weight follow instead, so that an answer's distance stays about there (nats).
+    kl_stop: a round's epochs end when the policy has moved by so many nats a token; 0:
+    never. unfinished: reward lost by an answer that did not end itself. warmup: steps
+    until the learning rate is what it is.
     """
 
     answers: int = 128
     longest: int = 32
     epochs: int = 2
-    minibatch: int = 32
+    minibatch: int = 64
     so_far: bool = True
     gamma: float = 1.0
-    lam: float = 1.0
+    lam: float = 0.95
     clip: float = 0.2
     value_clip: float = 0.2
     value_weight: float = 0.1
     entropy_weight: float = 0.0
     whiten: bool = True
-    kl_weight: float = 0.2
+    kl_weight: float = 0.5
+    kl_fall: float = 0.8
     kl_target: float = 0.0
     kl_stop: float = 0.05
     unfinished: float = 1.0
-    learning_rate: float = 3e-5
-    warmup: int = 0
+    learning_rate: float = 1.5e-4
+    warmup: int = 20
 
     def __post_init__(self) -> None:
         check_numbers(
             self, "answers longest epochs minibatch clip value_clip learning_rate",
             "gamma lam value_weight entropy_weight kl_weight kl_target kl_stop "
-            "unfinished warmup",
+            "unfinished warmup kl_fall",
         )  # fmt: skip
+        if self.kl_fall > 1:
+            raise ConfigError(f"wanted a kl_fall of 0 … 1, got {self.kl_fall}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +87,9 @@ class Alignment:
     again: pairs of the policy's own answers that a programmed rater compares when half
     is done, and from which the reward model goes on learning; 0: none."""
 
-    rounds: int = 60
+    rounds: int = 50
     seconds: float = 0.0
-    rank: int = 0
+    rank: int = 8
     workers: int = 0
     seed: int = 0
     best_of: int = 0

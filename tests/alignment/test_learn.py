@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from gptlite.alignment import learn, ratings
+from gptlite.alignment.align import read_rounds
 from gptlite.alignment.learn import Ratings, learn_reward
 from gptlite.alignment.measure import Judges
 from gptlite.alignment.ratings import Rating
@@ -130,9 +131,17 @@ def test_the_commands_go_from_ratings_to_policies(
         assert found["rounds"] == 2 and "kl_nats" in found
         assert Run(out).described()["method"] == name
         assert "before" in Path(found["report"]).read_text(encoding="utf-8")
+    out = str(tmp_path / "again")
+    run(capsys, "ppo", base, "--rater", "vocabulary", "--pairs", "40", "--held-out",
+        "20", "--reward-steps", "6", "--again", "20", *few, out)  # fmt: skip
+    assert [row["renewed"] for row in read_rounds(out)] == [False, True]
+    both = learn.read_ratings(f"{out}-reward-again")
+    assert len(both.learned) == 40 and len(both.held_out) == 20 + 5
+    assert {r.model for r in both.learned} == {base, f"{out}-reward-again"}
     found = run(capsys, "dpo", base, "--reward", judge, "--steps", "5", "--longest",
                 "4", "--out", str(tmp_path / "dpo"))  # fmt: skip
     assert found["steps"] == 5
+    assert "before" in Path(found["report"]).read_text(encoding="utf-8")
 
 
 def test_without_a_rater_or_ratings_the_command_says_which_there_are(

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gptlite.alignment.experience import sample_answers
 from gptlite.alignment.grpo import GROUP, GRPO
 from gptlite.alignment.ppo import PPO, adapted, token_rewards
 from gptlite.alignment.settings import PPOConfig
@@ -52,6 +53,29 @@ def test_the_reward_rises(kind: type[PPO], adapter: bool) -> None:
     assert last > first + (0.05 if adapter else 0.15)  # an adapter is slower
     assert rows[0]["kl"] == pytest.approx(0, abs=1e-3) and rows[-1]["kl"] > 0.1
     assert 0 < rows[-1]["distinct_2"] <= 1
+
+
+def test_an_opinion_so_far_is_a_baseline_and_no_reward() -> None:
+    """At λ = 1 an answer is worth the same, whatever was thought on the way."""
+    opinion = np.random.default_rng(0)
+    answers, found = None, []
+    for so_far in (None, lambda ids, mask: opinion.normal(size=mask.shape) * mask):
+        with WorkerPool(1) as pool:
+            ppo = trainer(PPO, replace(FEW, lam=1.0), pool)
+            ppo.so_far = so_far
+            answers = answers or sample_answers(
+                ppo.policy, TOKENIZER, PROMPTS, 6, rng=np.random.default_rng(1)
+            )
+            zeros = np.zeros(answers.mask.shape)
+            rewards = np.arange(4.0)
+            advantages, expected = ppo.worth(rewards, zeros, zeros, answers)
+            x, _, known = ppo.experience(answers, rewards)
+        found.append(advantages + expected)
+        assert np.isfinite(x.advantages).all() and known <= 1
+        assert (expected != 0).any() == (so_far is not None)
+    wanted = np.where(answers.mask, rewards[:, None], 0.0)  # type: ignore[union-attr]
+    np.testing.assert_allclose(found[0], wanted, atol=1e-12)
+    np.testing.assert_allclose(found[1] * answers.mask, wanted, atol=1e-12)  # type: ignore[union-attr]
 
 
 def test_the_weight_of_the_distance_holds_the_policy_back() -> None:

@@ -13,7 +13,7 @@ from gptlite.errors import DataError
 from gptlite.models.generate import Decoder
 from gptlite.models.gpt import GPT
 from gptlite.models.head import has_head, head_forward
-from gptlite.models.layout import rows
+from gptlite.models.layout import rows, rows_of_logits
 from gptlite.models.lora import LoRA
 from gptlite.models.sampling import Sampling, sample
 from gptlite.models.weights import PackedWeights
@@ -199,6 +199,8 @@ class Reader:
         self.model, self.pool = model, pool
         self.workspaces = [Workspace(model) for _ in range(pool.size)]
         self.weights = weights or PackedWeights(model)
+        room = rows_of_logits(model.config), model.config.vocab_size
+        self.logits = np.empty((pool.size, *room), model.params.flat.dtype)
 
     def read(self, ids: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(log-probabilities, values), each (B, T) float64, 0 where mask is false."""
@@ -209,7 +211,7 @@ class Reader:
         def work(rank: int, some: np.ndarray) -> None:
             here = some, slice(ends(mask[some]).max(initial=1))
             logp[here], values[here] = self._read(
-                self.workspaces[rank], ids[here], mask[here], targets[here]
+                rank, ids[here], mask[here], targets[here]
             )
 
         self.pool.run(lambda comm: self.weights.pack(comm.rank, comm.size))
@@ -217,16 +219,16 @@ class Reader:
         return logp, values
 
     def _read(
-        self, workspace: Workspace, ids: np.ndarray, mask: np.ndarray,
-        targets: np.ndarray,
-    ) -> np.ndarray:  # fmt: skip
-        """(2, B, T): the same of a few rows, by one worker."""
-        a = workspace.activations(*ids.shape)
+        self, rank: int, ids: np.ndarray, mask: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray:
+        """(2, B, T): the same of a few rows, by worker `rank`."""
+        B, T = ids.shape
+        a = self.workspaces[rank].activations(B, T, for_backward=False)
         self.model.hidden(a, ids, weights=self.weights)
         hidden = rows(a.final_norm)[mask.reshape(-1)]  # (N, C)
         found, entropy = np.empty((2, len(hidden)), hidden.dtype)
         self.model.ops.linear_log_probability_forward(
-            found, entropy, a.logits, hidden, self.weights.token_embedding.T,
+            found, entropy, self.logits[rank], hidden, self.weights.token_embedding.T,
             targets[mask],
         )  # fmt: skip
         out = np.zeros((2, *ids.shape))

@@ -57,6 +57,11 @@ def parameter_blocks(config: GPTConfig) -> list[Block]:
 LOGITS, LEAST_ROWS = 2**20, 256
 
 
+def rows_of_logits(config: GPTConfig) -> int:
+    """How many rows of logits are computed at a time, at most."""
+    return max(LEAST_ROWS, LOGITS // config.vocab_size)
+
+
 def activation_blocks(
     config: GPTConfig, B: int, T: int, for_backward: bool
 ) -> list[Block]:
@@ -78,7 +83,7 @@ def activation_blocks(
         "final_norm": (B, T, C), "final_mean": (B, T), "final_rstd": (B, T),
     }  # fmt: skip
     training = {
-        "losses": (B, T), "logits": (min(B * T, max(LEAST_ROWS, LOGITS // V)), V),
+        "losses": (B, T), "logits": (min(B * T, rows_of_logits(config)), V),
         "dresidual": (B, T, C), "dnorm": (B, T, C), "datt": (B, T, C),
         "dqkv": (B, T, 3 * C), "dfc": (B, T, 4 * C),
     }  # fmt: skip

@@ -149,15 +149,20 @@ def _train(
                     "the round before: --resume from it with a lower --learning-rate"
                 )
             rounds.append(row)
-            last = len(rounds) == what.rounds
-            if row["round"] % EVERY == 0 or last:
-                row["samples"] = samples(
-                    ppo.policy, ppo.tokenizer, prompts, ppo.config.longest
-                )
+            if row["round"] % EVERY == 0:
+                _look(ppo, row, prompts)
             _write(run, rounds)  # first: a row that no checkpoint holds is dropped
             run.save_state(ppo.trainer, ppo.rng, time.perf_counter() - start)
             _tell(rounds, known, say)
+    if rounds:
+        _look(ppo, rounds[-1], prompts)
+        _write(run, rounds)
     return judges
+
+
+def _look(ppo: PPO, row: dict[str, Any], prompts: Sequence[Conversation]) -> None:
+    """Add to a round's row what the policy now says."""
+    row["samples"] = samples(ppo.policy, ppo.tokenizer, prompts, ppo.config.longest)
 
 
 def _progress(what: Alignment, rounds: int, seconds: float) -> float:

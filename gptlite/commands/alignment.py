@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def _align(args: argparse.Namespace, method: str) -> dict[str, Any]:
     from gptlite.alignment.train_reward import RewardModel
     from gptlite.training.run import Run, open_run
 
-    out = args.out or f"runs/{method}"
+    out, start = args.out or f"runs/{method}", time.perf_counter()
     if args.reward and args.ratings:
         raise ConfigError(
             "wanted a reward model or ratings to make one of, got both; leave out "
@@ -100,7 +101,9 @@ def _align(args: argparse.Namespace, method: str) -> dict[str, Any]:
         {"ppo": PPO, "grpo": GRPO}[method], args.resume,
         renew, _say,
     )  # fmt: skip
-    found |= accuracy
+    found |= accuracy | {
+        "training_seconds": found["seconds"], "seconds": time.perf_counter() - start,
+    }  # fmt: skip
     return found | {"report": _reported(out, f"gptlite {method} {args.base}", found)}
 
 

@@ -126,7 +126,7 @@ def _train(
 ) -> Judges:  # fmt: skip
     """The rounds that are left; each is a row of `rounds` and of rounds.jsonl."""
     known: set[str] = set()
-    renewed = bool(rounds) and rounds[-1]["renewed"]
+    renewed = bool(rounds) and rounds[-1].get("renewed", False)
     if renewed and renew:
         judges = renew(ppo.policy, True)
     with interruptible() as stopped:

@@ -30,7 +30,8 @@ from gptlite.text.chat import Conversation
 from gptlite.training.loop import interruptible
 from gptlite.training.run import Run, open_run
 
-EVERY = 10  # rounds between looks at the same samples
+EVERY = 5  # rounds between looks at the policy
+LOOKED = 128  # answers
 
 Rows = list[dict[str, Any]]
 Renew = Callable[[GPT, bool], Judges]  # policy, whether it was asked before
@@ -74,17 +75,19 @@ def align(
 
         def save() -> None:
             _write(run, rounds)
-            run.save_state(ppo.trainer, ppo.rng, seconds)
+            _save(ppo, run, seconds)
 
         if earlier := run.begin(resume, load, save, "", model.config, training,
                                 tokenizer, **described):  # fmt: skip
             say(f"the earlier run is now {earlier}")
         start = time.perf_counter() - seconds
-        judges = _train(ppo, run, rounds, prompts, what, start, say, judges, renew)
+        judges = _train(ppo, run, rounds, prompts, asked, what, start, say, judges,
+                        renew)  # fmt: skip
         seconds = time.perf_counter() - start
         asking = (tokenizer, asked, judges, config.longest)
         first = measure(model, *asking, pool)
-        last = measure(policy, *asking, pool, ppo.reference)
+        with ppo.averaged():
+            last = measure(policy, *asking, pool, ppo.reference)
         stopped = len(rounds) < what.rounds and not what.seconds
         found = compared(first, last) | {
             "rounds": len(rounds), "seconds": seconds, "interrupted": stopped,
@@ -112,7 +115,8 @@ def _beside(
 
     gain_share: what the policy had gained there, of what the best of n gains.
     """
-    gained = truth_at(rounds, best["kl"]) - first["mean"]
+    looks = [row["look"] for row in rounds if "look" in row]
+    gained = truth_at(looks, best["kl"]) - first["mean"]
     return {
         "best_of_mean": best["mean"], "best_of_kl_nats": best["kl"],
         "gain_share": gained / max(best["mean"] - first["mean"], 1e-9),
@@ -121,8 +125,8 @@ def _beside(
 
 def _train(
     ppo: PPO, run: Run, rounds: Rows, prompts: Sequence[Conversation],
-    what: Alignment, start: float, say: Callable[[str], None],
-    judges: Judges, renew: Renew | None,
+    asked: Sequence[Conversation], what: Alignment, start: float,
+    say: Callable[[str], None], judges: Judges, renew: Renew | None,
 ) -> Judges:  # fmt: skip
     """The rounds that are left; each is a row of `rounds` and of rounds.jsonl."""
     known: set[str] = set()
@@ -137,8 +141,7 @@ def _train(
             if done >= 0.5 and renew and not renewed:
                 judges, renewed = renew(ppo.policy, False), True
             ppo.rate, ppo.so_far = judges.rate, judges.so_far
-            if not ppo.config.kl_target:
-                ppo.kl_weight = ppo.config.kl_weight * (1 - ppo.config.kl_fall * done)
+            ppo.kl_target = ppo.config.kl_target * done
             picked = ppo.rng.integers(0, len(prompts), ppo.prompts_each)
             row = {"round": len(rounds), "renewed": renewed}
             row |= ppo.update([prompts[i] for i in picked])
@@ -150,19 +153,33 @@ def _train(
                 )
             rounds.append(row)
             if row["round"] % EVERY == 0:
-                _look(ppo, row, prompts)
+                _look(ppo, row, prompts, asked, judges)
             _write(run, rounds)  # first: a row that no checkpoint holds is dropped
-            run.save_state(ppo.trainer, ppo.rng, time.perf_counter() - start)
+            _save(ppo, run, time.perf_counter() - start)
             _tell(rounds, known, say)
     if rounds:
-        _look(ppo, rounds[-1], prompts)
+        _look(ppo, rounds[-1], prompts, asked, judges)
         _write(run, rounds)
     return judges
 
 
-def _look(ppo: PPO, row: dict[str, Any], prompts: Sequence[Conversation]) -> None:
-    """Add to a round's row what the policy now says."""
-    row["samples"] = samples(ppo.policy, ppo.tokenizer, prompts, ppo.config.longest)
+def _look(
+    ppo: PPO, row: dict[str, Any], prompts: Sequence[Conversation],
+    asked: Sequence[Conversation], judges: Judges,
+) -> None:  # fmt: skip
+    """Add to a round's row what the policy, as it would be handed over, now says, and
+    what that is worth."""
+    model, tokenizer, longest = ppo.policy, ppo.tokenizer, ppo.config.longest
+    with ppo.averaged():
+        row["samples"] = samples(model, tokenizer, prompts, longest)
+        row["look"] = measure(model, tokenizer, asked, judges, longest,
+                              ppo.trainer.pool, ppo.reference, n=LOOKED)  # fmt: skip
+
+
+def _save(ppo: PPO, run: Run, seconds: float) -> None:
+    """A checkpoint: whoever loads it has the mean of the weights."""
+    with ppo.averaged() as last:
+        run.save_state(ppo.trainer, ppo.rng, seconds, {"last": last})
 
 
 def _progress(what: Alignment, rounds: int, seconds: float) -> float:
@@ -204,11 +221,13 @@ def read_rounds(run: str | Path) -> Rows:
 
 def _resumed(ppo: PPO, run: Run) -> tuple[Rows, float]:
     """The rounds whose steps are in the checkpoint, and the seconds they took."""
-    seconds = run.load_state(ppo.trainer, ppo.rng)
+    last = ppo.mean.copy()
+    seconds = run.load_state(ppo.trainer, ppo.rng, {"last": last})
+    ppo.mean[...], ppo.policy.params.flat[...] = ppo.policy.params.flat, last
     rows = read_rounds(run.folder)
     done = ppo.trainer.optimizer.steps
     steps = accumulate(row["steps"] for row in rows)
     rows = [row for row, so_far in zip(rows, steps, strict=True) if so_far <= done]
     if rows:
-        ppo.kl_weight = rows[-1]["kl_weight"]
+        ppo.kl_weight, ppo.rounds = rows[-1]["kl_weight"], len(rows)
     return rows, seconds

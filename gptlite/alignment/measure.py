@@ -21,7 +21,7 @@ SoFar = Callable[[np.ndarray, np.ndarray], np.ndarray]  # ids, mask (B, T) → (
 MEASURED = 256  # answers
 AT_A_TIME = 128  # of these
 SHOWN = 5  # prompts
-SMOOTH = 5  # rounds that a point of a run's curve is the mean of
+AROUND = 2.0  # times a distance, and by it: which looks tell what was there
 
 
 class Judges(NamedTuple):
@@ -37,8 +37,9 @@ class Judges(NamedTuple):
 def measure(
     model: GPT, tokenizer: Tokenizer, prompts: Sequence[Conversation], judges: Judges,
     longest: int, pool: WorkerPool, reference: Reader | None = None, seed: int = 1,
+    n: int = MEASURED,
 ) -> dict[str, Any]:  # fmt: skip
-    """MEASURED answers, sampled as the policy is.
+    """n answers, a multiple of AT_A_TIME, sampled as the policy is.
 
     mean, p95: of their true reward. learned: mean of the reward that is learned from.
     length: tokens. distinct_2: share of different pairs of words. kl: distance from
@@ -46,7 +47,7 @@ def measure(
     """
     rng = np.random.default_rng(seed)
     found, kl = list[Answers](), list[np.ndarray]()
-    for _ in range(MEASURED // AT_A_TIME):
+    for _ in range(n // AT_A_TIME):
         some = [prompts[i] for i in rng.integers(0, len(prompts), AT_A_TIME)]
         answers = sample_answers(model, tokenizer, some, longest, rng=rng, pool=pool)
         found.append(answers)
@@ -102,25 +103,19 @@ def best_of(
     return worth(kept, judges) | {"kl": math.log(n) - (n - 1) / n}
 
 
-def truth_at(rounds: Sequence[dict[str, Any]], kl: float) -> float:
-    """The true reward of a run where it was `kl` nats from the reference.
+def truth_at(looks: Sequence[dict[str, Any]], kl: float) -> float:
+    """The true reward of a policy where it was `kl` nats from the reference.
 
-    Means of SMOOTH rounds, and between them a straight line; of a run that never was
-    so far, NaN.
+    looks: what `measure` said on the way. A parabola through those that were AROUND
+    times as far, or as near, or between, since each of them has its noise; NaN where
+    they are fewer than 3, or none of them was as far.
 
-    >>> rows = [{"kl": float(k), "truth": 2.0 * k} for k in range(9)]
-    >>> truth_at(rows, 3.5), truth_at(rows, 50.0)
-    (7.0, nan)
+    >>> looks = [{"kl": 0.5 * k, "mean": k**2} for k in range(9)]
+    >>> round(truth_at(looks, 1.75), 9), truth_at(looks, 50.0)
+    (12.25, nan)
     """
-    if len(rounds) < SMOOTH:
+    far, true = (np.array([look[name] for look in looks]) for name in ("kl", "mean"))
+    near = (far >= kl / AROUND) & (far <= kl * AROUND)
+    if near.sum() < 3 or far.max() < kl:
         return math.nan
-    window = np.ones(SMOOTH) / SMOOTH
-    far, true = (np.convolve([row[name] for row in rounds], window, "valid")
-                 for name in ("kl", "truth"))  # fmt: skip
-    beyond = np.flatnonzero(far >= kl)
-    if not beyond.size:
-        return math.nan
-    end = int(beyond[0])  # the first time it was there
-    if end == 0:
-        return float(true[0])
-    return float(np.interp(kl, far[end - 1 : end + 1], true[end - 1 : end + 1]))
+    return float(np.polyval(np.polyfit(far[near], true[near], 2), kl))

@@ -8,7 +8,8 @@ few times in minibatches, held back by the clip.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,10 @@ class PPO:
     ) -> None:  # fmt: skip
         self.policy, self.tokenizer = policy, tokenizer
         self.rate, self.truth, self.so_far = rate, truth, so_far
-        self.config, self.rng, self.kl_weight = config, rng, config.kl_weight
+        self.config, self.rng = config, rng
+        self.kl_weight, self.kl_target = config.kl_weight, config.kl_target
+        # rounds so far, and a mean of the weights after each
+        self.rounds, self.mean = 0, policy.params.flat.copy()
         training = TrainConfig(learning_rate=config.learning_rate, weight_decay=0.0)
         self.trainer = Trainer(policy, training, pool)  # each round sets its objective
         self.reader = Reader(policy, pool, self.trainer.weights)
@@ -91,8 +95,9 @@ class PPO:
                 means.append(result.means)
             if 0 < c.kl_stop < means[-1]["kl_old"]:
                 break
+        self.add_to_mean()
         if c.kl_target:
-            self.kl_weight = adapted(self.kl_weight, kl.mean(), c.kl_target)
+            self.kl_weight = adapted(self.kl_weight, kl.mean(), self.kl_target)
         talks = answers.conversations
         truth = {"truth": float(self.truth(talks).mean())} if self.truth else {}
         return {
@@ -106,6 +111,23 @@ class PPO:
             **{name: float(np.mean([m[name] for m in means]))
                for name in means[0] if name != "loss"},
         }  # fmt: skip
+
+    def add_to_mean(self) -> None:
+        """The weights after this round. Early, the mean is of the last third or so."""
+        kept = min(self.config.average, (self.rounds + 1) / (self.rounds + 4))
+        self.mean += (1 - kept) * (self.policy.params.flat - self.mean)
+        self.rounds += 1
+
+    @contextmanager
+    def averaged(self) -> Iterator[np.ndarray]:
+        """Within, the policy has the mean of its weights; given are the last ones."""
+        params = self.policy.params.flat
+        last = params.copy()
+        params[...] = self.mean
+        try:
+            yield last
+        finally:
+            params[...] = last
 
     def experience(
         self, answers: Answers, rewards: np.ndarray
@@ -155,10 +177,11 @@ def token_rewards(
 
 def adapted(kl_weight: float, kl: float, target: float) -> float:
     """The weight for the next round: a tenth more where the distance was too large, a
-    tenth less where it was too small, in proportion to the error up to a fifth of it.
+    tenth less where it was too small, in proportion to the error up to a fifth of the
+    target (of a nat, where the target is less).
 
     >>> adapted(0.1, 12.0, 6.0), adapted(0.1, 6.0, 6.0)
     (0.11000000000000001, 0.1)
     """
-    error = float(np.clip(kl / target - 1, -0.2, 0.2))
+    error = float(np.clip((kl - target) / max(target, 1), -0.2, 0.2))
     return kl_weight * (1 + 0.5 * error)

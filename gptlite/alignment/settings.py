@@ -42,12 +42,13 @@ class PPOConfig:
 
     answers: sampled in an update. longest: tokens of an answer. so_far: what a reward
     model thinks of an unfinished answer is part of its value. kl_weight: reward lost
-    for a nat of distance from the reference. kl_fall: share of kl_weight that is gone
-    when the training ends; until then it falls in a straight line. kl_target: > 0 lets
-    kl_weight follow instead, so that an answer's distance stays about there (nats).
-    kl_stop: a round's epochs end when the policy has moved by so many nats a token; 0:
-    never. unfinished: reward lost by an answer that did not end itself. warmup: steps
-    until the learning rate is what it is.
+    for a nat of distance from the reference, at first. kl_target: > 0 lets kl_weight
+    follow, so that an answer's distance rises in a straight line and ends about there
+    (nats); 0: it stays as it is. kl_stop: a round's epochs end when the policy has
+    moved by so many nats a token; 0: never. unfinished: reward lost by an answer that
+    did not end itself. warmup: steps until the learning rate is what it is. average:
+    what is handed over is a mean of the weights after each round; this share of it is
+    kept when one is added; 0: the last weights themselves.
     """
 
     answers: int = 128
@@ -63,21 +64,21 @@ class PPOConfig:
     entropy_weight: float = 0.0
     whiten: bool = True
     kl_weight: float = 0.5
-    kl_fall: float = 0.8
-    kl_target: float = 0.0
+    kl_target: float = 6.0
     kl_stop: float = 0.05
     unfinished: float = 1.0
     learning_rate: float = 1.5e-4
     warmup: int = 20
+    average: float = 0.9
 
     def __post_init__(self) -> None:
         check_numbers(
             self, "answers longest epochs minibatch clip value_clip learning_rate",
             "gamma lam value_weight entropy_weight kl_weight kl_target kl_stop "
-            "unfinished warmup kl_fall",
+            "unfinished warmup average",
         )  # fmt: skip
-        if self.kl_fall > 1:
-            raise ConfigError(f"wanted a kl_fall of 0 … 1, got {self.kl_fall}")
+        if self.average >= 1:
+            raise ConfigError(f"wanted an average of 0 … < 1, got {self.average}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,7 +32,7 @@ from gptlite.text.chat import (
 MODEL = GPTConfig(6, 8, 256, context_length=128, vocab_size=4096)
 # the rate is low, so that the policy stays what it is however often it is measured
 CONFIG = PPOConfig(answers=32, longest=32, epochs=4, minibatch=8, kl_stop=0.0,
-                   unfinished=0.0, learning_rate=3e-6, lam=0.95)  # fmt: skip
+                   unfinished=0.0, learning_rate=3e-6, kl_target=0.0)  # fmt: skip
 PROMPT = 16  # tokens, three of them the chat's own
 
 

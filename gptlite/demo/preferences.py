@@ -28,8 +28,8 @@ Stage = Callable[[str, float, str], None]  # name, when it began, what it came t
 # by a program, unless a person does it
 RATED = RewardConfig("sentiment", pairs=600, held_out=150, reward_steps=60,
                      reward_learning_rate=1e-3)  # fmt: skip
-POLICY = PPOConfig(longest=24, minibatch=32, kl_weight=0.2, kl_fall=0.0, warmup=0,
-                   learning_rate=3e-4)  # fmt: skip
+POLICY = PPOConfig(longest=24, minibatch=32, kl_weight=0.2, kl_target=0.0, warmup=0,
+                   learning_rate=3e-4, average=0.0)  # fmt: skip
 SHOWN = 2  # pairs of answers
 FEWEST, MOST = 10, 20  # ratings by a person
 

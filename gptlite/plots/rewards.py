@@ -64,12 +64,18 @@ def learning_from_ratings(
 
 @styled()
 def rounds(rows: Sequence[Mapping[str, Any]]) -> Axes:
-    """What happened in each round of PPO, a panel a number; returns the first one."""
+    """What happened in each round of PPO, a panel a number; returns the first one.
+
+    Dots: of the policy that would be handed over, whose weights are a mean.
+    """
     shown = [name for name in PANELS if name in rows[0]]
     figure = Figure(figsize=(13, 6.5), layout="constrained")
     axes = figure.subplots(2, -(-len(shown) // 2), sharex=True, squeeze=False)
     for ax, name in zip(axes.flat, shown, strict=False):
         ax.plot([row[name] for row in rows], color=BLUE)
+        looks = {i: row["look"][name] for i, row in enumerate(rows)
+                 if name in row.get("look", {})}  # fmt: skip
+        ax.plot(list(looks), list(looks.values()), "o", color=ORANGE)
         ax.set_title(PANELS[name], fontsize=14)
     for ax in axes.flat[len(shown) :]:
         ax.axis("off")

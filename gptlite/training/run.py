@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -213,12 +213,14 @@ class Run:
         return out
 
     def save_state(
-        self, trainer: Trainer, rng: np.random.Generator, seconds: float
-    ) -> None:
+        self, trainer: Trainer, rng: np.random.Generator, seconds: float,
+        more: Mapping[str, np.ndarray] = {},
+    ) -> None:  # fmt: skip
         """Everything that the next step depends on, as one checkpoint."""
         tensors = checkpoint.model_tensors(trainer.model.params)
         tensors |= {"optimizer.m": trainer.optimizer.m.flat}
         tensors |= {"optimizer.v": trainer.optimizer.v.flat}
+        tensors |= more
         described = {
             **trainer.model.described(),
             "steps": trainer.optimizer.steps,
@@ -227,12 +229,16 @@ class Run:
         }
         checkpoint.save(self.checkpoint_file, tensors, described)
 
-    def load_state(self, trainer: Trainer, rng: np.random.Generator) -> float:
-        """Put trainer and rng back where `save_state` left them; seconds so far."""
+    def load_state(
+        self, trainer: Trainer, rng: np.random.Generator,
+        more: Mapping[str, np.ndarray] = {},
+    ) -> float:  # fmt: skip
+        """Put trainer, rng and what `more` there was back where `save_state` left
+        them; seconds so far."""
         found = checkpoint.metadata(self.checkpoint_file)
         wanted = dict(checkpoint.model_tensors(trainer.model.params))
         wanted |= {"optimizer.m": trainer.optimizer.m.flat}
-        wanted |= {"optimizer.v": trainer.optimizer.v.flat}
+        wanted |= {"optimizer.v": trainer.optimizer.v.flat} | dict(more)
         checkpoint.load_into(self.checkpoint_file, wanted)
         try:
             trainer.optimizer.steps = int(found["steps"])

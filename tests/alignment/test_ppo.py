@@ -20,7 +20,7 @@ from gptlite.text.chat import Conversation, conversation
 from tests.alignment.test_policy import CONFIG, PROMPTS, TOKENIZER
 
 FEW = PPOConfig(answers=32, longest=6, learning_rate=1e-2, kl_stop=0.0, unfinished=0.0,
-                kl_weight=0.0, epochs=4, minibatch=16, lam=0.95)  # fmt: skip
+                kl_weight=0.0, kl_target=0.0, epochs=4, minibatch=16)  # fmt: skip
 
 
 def short_ids(talks: Sequence[Conversation]) -> np.ndarray:
@@ -53,6 +53,21 @@ def test_the_reward_rises(kind: type[PPO], adapter: bool) -> None:
     assert last > first + (0.05 if adapter else 0.15)  # an adapter is slower
     assert rows[0]["kl"] == pytest.approx(0, abs=1e-3) and rows[-1]["kl"] > 0.1
     assert 0 < rows[-1]["distinct_2"] <= 1
+
+
+def test_what_is_handed_over_is_a_mean_of_the_weights_after_each_round() -> None:
+    with WorkerPool(1) as pool:
+        ppo = trainer(PPO, replace(FEW, average=0.5), pool)
+        mean, weights = ppo.mean.copy(), ppo.policy.params.flat
+        for kept in (0.25, 0.4, 0.5, 0.5):  # 1/4, 2/5, then no more than `average`
+            ppo.update(PROMPTS)
+            mean = kept * mean + (1 - kept) * weights
+        np.testing.assert_allclose(ppo.mean, mean, atol=1e-6)
+        last = weights.copy()
+        with ppo.averaged() as given:
+            np.testing.assert_array_equal(weights, ppo.mean)
+            np.testing.assert_array_equal(given, last)
+        np.testing.assert_array_equal(weights, last)
 
 
 def test_an_opinion_so_far_is_a_baseline_and_no_reward() -> None:

@@ -103,7 +103,10 @@ def test_a_policy_is_measured_before_and_after_and_kept(
     rows = [json.loads(line) for line in lines]
     assert [row["round"] for row in rows] == list(range(15))
     shown = [row["samples"] for row in rows if "samples" in row]
-    assert [len(s) for s in shown] == [4, 4, 4]
+    assert [len(s) for s in shown] == [4, 4, 4, 4]  # rounds 0, 5, 10 and the last
+    looks = [row["look"] for row in rows if "look" in row]
+    assert looks[0]["kl"] < looks[-1]["kl"]
+    assert looks[-1]["mean"] == pytest.approx(found["reward_end_mean"], abs=0.1)
     assert [s["prompt"] for s in shown[0]] == [s["prompt"] for s in shown[-1]]
     assert len(said) >= 15
     model, _ = Run(tmp_path / "ppo").load()
@@ -142,7 +145,8 @@ def test_a_policy_that_was_stopped_goes_on_to_the_same_bits(
         (tmp_path / name / "rounds.jsonl").read_text().splitlines()
         for name in ("whole", "parts")
     ]
-    drop = [[{k: v for k, v in json.loads(x).items() if k != "samples"} for x in some]
+    seen = ("samples", "look")  # also of a last round, which is another in the parts
+    drop = [[{k: v for k, v in json.loads(x).items() if k not in seen} for x in some]
             for some in rows]  # fmt: skip
     assert drop[0] == drop[1]
     assert (tmp_path / "parts" / "rounds.png").stat().st_size > 10_000
@@ -247,6 +251,6 @@ def test_prompts_are_different_and_short() -> None:
 
 
 def test_a_runs_reward_is_read_off_where_it_was_so_far() -> None:
-    rows = [{"kl": k / 10, "truth": 1.0 + k / 5} for k in range(50)]
-    assert truth_at(rows, 1.84) == pytest.approx(1 + 2 * 1.84)
-    assert np.isnan(truth_at(rows, 9.0)) and np.isnan(truth_at(rows[:3], 0.1))
+    looks = [{"kl": k / 10, "mean": 1.0 + k / 5} for k in range(50)]
+    assert truth_at(looks, 1.84) == pytest.approx(1 + 2 * 1.84)
+    assert np.isnan(truth_at(looks, 9.0)) and np.isnan(truth_at(looks[:3], 0.1))

@@ -25,7 +25,7 @@ TORCH = pytest.mark.skipif(
 )
 SMALL = GPTConfig(1, 2, 16, context_length=48, vocab_size=300)
 LEARN = PPOConfig(answers=8, longest=5, minibatch=4, kl_stop=0.0, unfinished=0.0,
-                  kl_weight=0.3, learning_rate=1e-3)  # fmt: skip
+                  kl_weight=0.3, kl_target=0.0, learning_rate=1e-3)  # fmt: skip
 
 
 @pytest.fixture

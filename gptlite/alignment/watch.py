@@ -67,7 +67,7 @@ RULES: tuple[tuple[Callable[[Sequence[Round]], bool], Alarm], ...] = (
     (_explosion, Alarm(
         f"the policy is more than {FAR:g} nats an answer from the reference",
         "the reward is worth more than the distance costs",
-        "raise kl_weight, or set kl_target; lower learning_rate")),
+        "lower kl_target, or raise kl_weight; lower learning_rate")),
     (_negative, Alarm(
         "the distance to the reference is negative",
         "answers are not drawn from the policy as it is (temperature, top-p), or are "

@@ -149,20 +149,25 @@ class FinetuneConfig:
     """What a model is fine-tuned on, and which of its weights.
 
     tasks: such as "facts=2,rewrite", with weights; empty: all alike. conversations: how
-    many are drawn; training goes through them in random order. replay: share of the
-    rows that are text of the pretraining, so that less of it is forgotten; all tokens
-    of these count, and of a conversation only the assistant's. rank: > 0
-    trains a LoRA adapter of this rank beside frozen weights, scaled by alpha / rank.
+    many are drawn; training goes through them in random order. several: the probability
+    that others follow one, up to four in a row, as one conversation; an assistant that
+    has only seen first questions answers no second one. replay: share of the rows that
+    are text of the pretraining, so that less of it is forgotten; all tokens of these
+    count, and of a conversation only the assistant's. rank: > 0 trains a LoRA adapter
+    of this rank beside frozen weights, scaled by alpha / rank.
     """
 
     tasks: str = ""
     conversations: int = 20_000
+    several: float = 0.5
     replay: float = 0.0
     rank: int = 0
     alpha: float = 16.0
 
     def __post_init__(self) -> None:
         check_numbers(self, "conversations alpha", "rank")
+        _require(0 <= self.several <= 1, "0 ≤ several ≤ 1", f"{self.several}",
+                 "it is a share of the conversations")  # fmt: skip
         _require(0 <= self.replay < 1, "0 ≤ replay < 1", f"{self.replay}",
                  "it is a share of the rows")  # fmt: skip
 

@@ -10,7 +10,7 @@ import itertools
 import os
 from pathlib import Path
 
-from gptlite.errors import CheckpointError
+from gptlite.errors import CheckpointError, DataError
 
 
 def flush(path: Path) -> None:
@@ -50,6 +50,14 @@ def set_aside(path: Path) -> Path:
             f"cannot rename {path}, which holds earlier work, to {free}: "
             f"{error.strerror}; choose another --out"
         ) from error
+
+
+def check_folder(path: Path) -> None:
+    """Whether there is a folder to write a file into; to be asked before the work."""
+    if path.is_dir() or not path.parent.is_dir():
+        raise DataError(
+            f"wanted a file in a folder that is there, got {path}; make the folder"
+        )
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,7 +3,7 @@
 Every stage leaves its result below the folder `out`, and what is there is not done
 again: a recipe that was stopped goes on where it was.
 
-out/corpus  out/pretrained  out/finetuned  out/model (as it is in the package)
+out/corpus  out/pretrained  out/finetuned  out/talking  out/model (in the package)
 """
 
 from __future__ import annotations
@@ -46,7 +46,15 @@ FINETUNING = dataclasses.replace(
 # weights by trial (docs/lab_log.md)
 TASK_WEIGHTS = FinetuneConfig(
     tasks="facts=10,rewrite=4,translate=4,chat=1,numbers=0.9,summary=0.9,code=0.6",
-    conversations=500_000, replay=0.35,
+    conversations=500_000, several=0.0, replay=0.35,
+)  # fmt: skip
+# first to answer one question, then several in a row
+TALKING = dataclasses.replace(
+    FINETUNING, steps=2000, learning_rate=1e-3, muon_learning_rate=0.01
+)
+TALKING_WEIGHTS = FinetuneConfig(
+    tasks="facts=8,rewrite=5,translate=3,chat=1,numbers=3,summary=0.9,code=0.6",
+    conversations=150_000, several=0.7, replay=0.35,
 )  # fmt: skip
 TESTED = 400  # conversations of each task, in the evaluation at the end
 
@@ -84,7 +92,7 @@ def run_mini(out: str | Path, scale: float = 1.0, sample: bool = False
         raise ConfigError(f"wanted 0 < scale ≤ 100, got {scale}; 1 is the whole recipe")
     out = Path(out)
     _check_same(out, {"recipe": "mini", "scale": scale, "sample": sample})
-    corpus, base, tuned = out / "corpus", out / "pretrained", out / "finetuned"
+    corpus, base = out / "corpus", out / "pretrained"
     if not is_corpus(corpus):
         start = time.perf_counter()
         build_corpus(corpus, texts(sample), CORPUS, quiet=not sys.stderr.isatty())
@@ -92,26 +100,35 @@ def run_mini(out: str | Path, scale: float = 1.0, sample: bool = False
     first = pretrain(str(base), str(corpus), MODEL, scaled(PRETRAINING, scale),
                      resume=_begun(base), replace=True).summary  # fmt: skip
     _say(f"pretraining: {_told(first)}")
-    if first.interrupted:
+    done = {"pretraining": first}
+    for name, folder, config, what in (
+        ("fine-tuning", "finetuned", FINETUNING, TASK_WEIGHTS),
+        ("several in a row", "talking", TALKING, TALKING_WEIGHTS),
+    ):
+        if done[next(reversed(done))].interrupted:
+            return {"out": str(out), "interrupted": True}
+        drawn = max(1000, round(what.conversations * scale))
+        tuned = out / folder
+        done[name] = finetune(
+            str(base), str(tuned), scaled(config, scale),
+            dataclasses.replace(what, conversations=drawn), resume=_begun(tuned),
+            replace=True,
+        ).summary  # fmt: skip
+        _say(f"{name}: {_told(done[name])}")
+        base = tuned
+    if done["several in a row"].interrupted:
         return {"out": str(out), "interrupted": True}
-    drawn = max(1000, round(TASK_WEIGHTS.conversations * scale))
-    what = dataclasses.replace(TASK_WEIGHTS, conversations=drawn)
-    second = finetune(str(base), str(tuned), scaled(FINETUNING, scale), what,
-                      resume=_begun(tuned), replace=True).summary  # fmt: skip
-    _say(f"fine-tuning: {_told(second)}")
-    if second.interrupted:
-        return {"out": str(out), "interrupted": True}
-    return _pack(out, first, second, max(20, round(TESTED * min(1.0, scale))))
+    return _pack(out, done, max(20, round(TESTED * min(1.0, scale))))
 
 
-def _pack(out: Path, first: Summary, second: Summary, n: int) -> dict[str, Any]:
+def _pack(out: Path, done: dict[str, Summary], n: int) -> dict[str, Any]:
     """The model as float16, measured on n conversations a task, with its card."""
-    tuned, folder = Run(out / "finetuned"), out / "model"
+    tuned, folder = Run(out / "talking"), out / "model"
     what = tuned.described()["finetune"]
     tuned.export(folder, finetune=what)
     found = stages.evaluate_run(str(tuned.folder), TASKS, n)
     found["run"] = "mini"
-    found["training"] = {"pretraining": _costs(first), "fine-tuning": _costs(second)}
+    found["training"] = {name: _costs(summary) for name, summary in done.items()}
     files.write_text(folder / stages.RECORD, json.dumps(found, indent=1))
     stages.picture(found, folder / "evaluation.png")
     header = json.loads((out / "corpus" / "corpus.json").read_text(encoding="utf-8"))

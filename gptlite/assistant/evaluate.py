@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,18 +17,17 @@ from gptlite.tasks.metrics import ratio_interval, score_interval
 from gptlite.tasks.task import Task
 from gptlite.text.chat import Conversation, pack, render
 from gptlite.text.tokenizer import Tokenizer
-from gptlite.tools import run
+from gptlite.tools import PICTURE, run
 
 BATCH = 64  # conversations that are answered at a time
 LONGEST = 64  # tokens of an answer
+LATER = 100  # questions that are also asked after another one
 
 
 def asked_part(conversation: Conversation) -> Conversation:
-    """What comes before the assistant's first answer or call."""
-    for i, message in enumerate(conversation):
-        if message.role in ("assistant", "call"):
-            return conversation[:i]
-    return conversation
+    """All up to the last thing that the user says, which is to be answered."""
+    asks = [i for i, message in enumerate(conversation) if message.role == "user"]
+    return conversation[: asks[-1] + 1] if asks else conversation
 
 
 def answer_all(
@@ -71,11 +72,30 @@ def answer_bits(
     return bits, sizes
 
 
+def tools(call: str, messages: Conversation) -> str:
+    """What a tool says; its pictures are dropped."""
+    with tempfile.TemporaryDirectory() as folder:
+        return run(call, messages, picture=Path(folder) / PICTURE)
+
+
+def later_score(
+    task: Task, model: GPT, tokenizer: Tokenizer, conversations: Sequence[Conversation]
+) -> float:
+    """The score of the same questions, each after another one and its answer."""
+    rng = np.random.default_rng(1)
+    earlier = [task.draw(rng) for _ in conversations]
+    both = [before + c for before, c in zip(earlier, conversations, strict=True)]
+    given = answer_all(model, tokenizer, both, tools, LONGEST)
+    scores = [task.score(c, a.text) for c, a in zip(conversations, given, strict=True)]
+    return float(np.mean(scores))
+
+
 def evaluate_task(
     task: Task, model: GPT, tokenizer: Tokenizer, n: int, shown: int = 5
 ) -> dict[str, Any]:
     """The score of a model in one task, its interval, the baseline's, and samples.
 
+    parts.later: of the first LATER, asked after another question and its answer.
     A task that is measured by likelihood has bits a byte as its score: lower is better,
     and its baseline is a model that knows nothing (8 bits a byte). parts: what a task
     says of its scores besides their mean.
@@ -96,15 +116,16 @@ def evaluate_task(
         rng = np.random.default_rng(0)
         guesses = [task.score(c, task.baseline(c, rng)) for c in conversations]
         baseline = float(np.mean(guesses))
-    given = answer_all(model, tokenizer, some, run, LONGEST)
+    given = answer_all(model, tokenizer, some, tools, LONGEST)
     parts: dict[str, float] = {}
     if some is conversations:
         scores = [task.score(c, a.text) for c, a in zip(some, given, strict=True)]
         found = score_interval(scores)
         if hasattr(task, "parts"):
             parts = task.parts(some, scores)
+        parts["later"] = later_score(task, model, tokenizer, some[:LATER])
     samples = [
-        {"asked": c[len(asked_part(c)) - 1].content, "answer": a.text,
+        {"asked": "\n".join(m.content for m in asked_part(c)), "answer": a.text,
          "right": c[-1].content}
         for c, a in zip(some[:shown], given, strict=False)
     ]  # fmt: skip

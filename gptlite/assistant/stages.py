@@ -1,8 +1,9 @@
 """One table for a run: every task and every source of text, stage by stage.
 
-The stages of a fine-tuned run are random weights, the pretrained model that it began
-with, and itself. Where the pretrained model is not at hand (the model in the package
-comes without), its figures are those that were written down when the run was made.
+The stages of a fine-tuned run are random weights, the pretrained model that it came
+from (by way of others, perhaps), and itself. Where the pretrained model is not at hand
+(the model in the package comes without), its figures are those that were written down
+when the run was made.
 """
 
 from __future__ import annotations
@@ -67,12 +68,12 @@ def held_out_text(text: str, tokenizer: Tokenizer) -> dict[str, np.ndarray]:
 def stages_of(run: Run) -> dict[str, GPT]:
     """The models to compare, from random weights to the run itself."""
     model, _ = run.load()
-    base = run.described().get("base")
-    if not base and "finetune" not in run.described():
-        return {"random": GPT(model.config), "pretrained": model}
+    *_, first = run.lineage()
     found = {"random": GPT(model.config)}
-    if base:
-        found["pretrained"] = open_run(base).load()[0]
+    if "finetune" not in first.described():
+        found["pretrained"] = first.load()[0]
+        if first is run:
+            return found
     return found | {"fine-tuned": model}
 
 
@@ -83,9 +84,9 @@ def evaluate_run(name: str, tasks: Iterable[str], n: int) -> dict[str, Any]:
     interval of each earlier stage. bits_per_byte.SOURCE: of the run; with the stages'.
     """
     run = open_run(name)
-    models, (text, _, _) = stages_of(run), run.read_config()
+    models, line = stages_of(run), list(run.lineage())
     _, tokenizer = run.load()
-    last, found = list(models)[-1], record(run)
+    last, found = list(models)[-1], record(line[-1])
     rows: dict[str, dict[str, Any]] = {}
     for task in tasks:
         scores = {stage: evaluate_task(load_task(task), model, tokenizer, n)
@@ -98,8 +99,7 @@ def evaluate_run(name: str, tasks: Iterable[str], n: int) -> dict[str, Any]:
                          f"{stage}_interval": scores[stage]["interval"]}  # fmt: skip
             for key in (stage, f"{stage}_interval"):
                 rows[task][key] = known.get(key)
-    base = run.described().get("base")
-    text = text or (open_run(base).read_config()[0] if base else "")
+    text = next(filter(None, (one.read_config()[0] for one in line)), "")
     held_out = held_out_text(text, tokenizer)
     bits = {stage: {source: bits_per_byte(model, tokenizer, ids)
                     for source, ids in held_out.items()}

@@ -15,7 +15,8 @@ from gptlite.assistant.chat import Chat
 from gptlite.errors import DataError, GptliteError
 from gptlite.models.sampling import Sampling
 from gptlite.output import print_table
-from gptlite.tools import run as run_tool
+from gptlite.text.chat import Conversation
+from gptlite.tools import PICTURE, run
 from gptlite.training.run import open_run
 
 LARGEST = 100_000  # bytes of a document
@@ -27,6 +28,15 @@ HELP = """/system TEXT       what the assistant is told before all else
 /save FILE         write the conversation as JSON lines; a file that is there is kept
 /why               what else was likely in the last answer, and where the model looked
 /help              this; an empty line or the end of the input: leave"""
+
+
+def run_tool(call: str, messages: Conversation) -> str:
+    """What a tool says; a plot becomes a file here, beside those that are there."""
+    path, n = Path(PICTURE), 1
+    while path.exists():
+        n += 1
+        path = path.with_name(f"{Path(PICTURE).stem}-{n}.png")
+    return run(call, messages, picture=path)
 
 
 def _temperature(chat: Chat, text: str) -> None:
@@ -102,21 +112,26 @@ def piped() -> Iterator[str]:
 
 
 def talk(chat: Chat) -> None:
-    """Answer every line. An error ends one answer; so does Ctrl-C of who types."""
+    """Answer every line. An error ends one answer; so does Ctrl-C of who types. Of a
+    pipe, whoever asked is told at the end.
+    """
     if sys.stdin is None:
         raise DataError("wanted something to answer, got a closed standard input")
     if isinstance(sys.stdin, io.TextIOWrapper):  # bytes that are no text: no error
         sys.stdin.reconfigure(errors="replace")
-    asks = sys.stdin.isatty()
+    asks, failed = sys.stdin.isatty(), 0
     for line in typed() if asks else piped():
         try:
             answer(chat, line)
         except GptliteError as error:
             print(error, file=sys.stderr)
+            failed += 1
         except KeyboardInterrupt:
             if not asks:
                 raise
             print()
+    if failed and not asks:
+        raise DataError(f"wanted lines that can be answered, got {failed} that cannot")
 
 
 def chat_with(run: str, temperature: float = 0.7, seed: int | None = None) -> None:

@@ -56,7 +56,7 @@ def add_defaults(parser: argparse.ArgumentParser, kind: type) -> None:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **how)
             continue
         to_type, metavar = types[str(field.type)]
-        text = f"default: {field.default!s}" if field.default != "" else None
+        text = "default: %(default)s" if field.default != "" else None
         parser.add_argument(flag, type=to_type, metavar=metavar, help=text, **how)
 
 

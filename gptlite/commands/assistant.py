@@ -34,9 +34,12 @@ def command_finetune(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def command_eval(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite import files
     from gptlite.assistant.stages import evaluate_run, picture
     from gptlite.training.conversations import mixture
 
+    if args.picture:
+        files.check_folder(Path(args.picture))  # before any work
     found = evaluate_run(args.run_folder, mixture(args.tasks), args.n)
     if args.picture:
         picture(found, Path(args.picture))

@@ -195,13 +195,15 @@ def fingerprint(model: GPT) -> str:
     return hashlib.sha256(model.params.flat.astype("<f4", copy=False).data).hexdigest()
 
 
-def save_adapter(model: LoRA, path: Path) -> None:
+def save_adapter(model: LoRA, path: str | Path) -> None:
     """Write A and B alone, and what they belong to, as a safetensors file."""
-    checkpoint.save(path, checkpoint.model_tensors(model.params), model.described())
+    tensors = checkpoint.model_tensors(model.params)
+    checkpoint.save(Path(path), tensors, model.described())
 
 
-def load_adapter(path: Path, base: GPT) -> LoRA:
+def load_adapter(path: str | Path, base: GPT) -> LoRA:
     """`base` with the adapter in `path`, which must have been trained on it."""
+    path = Path(path)
     found = checkpoint.metadata(path)
     lora: Any = found.get("lora")
     if not isinstance(lora, dict):

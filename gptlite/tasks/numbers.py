@@ -8,6 +8,9 @@
     tool       max price = 37, city = Oslo
     assistant  It is Oslo.
 
+Some tables are asked about twice; some have several rows of one name, and are asked for
+a number of each; some columns are to be plotted; some sums divide by zero.
+
 What has to be learned is which operation a question means, and to copy columns,
 numbers and names. So that they can be copied as tokens, all of them stand behind a
 blank in the question, in the call, in the tool's answer and in the sentence. Many
@@ -24,89 +27,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gptlite.tasks.held_out import held_out
-from gptlite.tasks.split import is_for_test, part
-from gptlite.tasks.tables import TABLES, columns_of, made_up, names, nouns, random_table
+from gptlite.tasks.questions import FRAMES, KINDS, OPERATIONS, Asked, kept_back
+from gptlite.tasks.split import is_for_test
+from gptlite.tasks.tables import TABLES, columns_of, made_up, names, nouns
 from gptlite.tasks.words import pick
 from gptlite.text.chat import Conversation, conversation
-from gptlite.tools import last_document, run
+from gptlite.tools import PICTURE, last_document, run
 
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """A kind of question. operation: the tool's. frame: which sentences ask it, with
-    the words for {w}. call, answer: what the assistant writes; {n} is the result."""
-
-    operation: str
-    frame: str
-    words: tuple[str, ...]
-    call: str
-    answer: str
-
-
-HIGH = ("highest", "largest", "greatest", "biggest", "maximum")
-LOW = ("lowest", "smallest", "least", "minimum")
-MORE, LESS = ("above", "over", "more than"), ("below", "under", "less than")
-NUMBER = "The {w} {c} is {n}."
-KINDS = (
-    Kind("max", "number", HIGH, "table max {c}", NUMBER),
-    Kind("min", "number", LOW, "table min {c}", NUMBER),
-    Kind("mean", "number", ("mean", "average"), "table mean {c}", NUMBER),
-    Kind("sum", "number", ("total", "overall"), "table sum {c}", NUMBER),
-    Kind("max", "which", HIGH, "table max {c}", "It is {n}."),
-    Kind("min", "which", LOW, "table min {c}", "It is {n}."),
-    Kind("count", "count", MORE, "table count where {c} > {v}", "There are {n}."),
-    Kind("count", "count", LESS, "table count where {c} < {v}", "There are {n}."),
-    Kind("value", "value", ("",), "table {c} where {l} = {r}", "It is {n}."),
-)
-OPERATIONS = ("max", "min", "mean", "sum", "count", "value")
-FRAMES = {
-    "number": ("What is the {w} {c}?", "Find the {w} {c}.", "Tell me the {w} {c}.",
-               "Compute the {w} {c}.", "I want to know the {w} {c}."),
-    "which": ("Which {l} has the {w} {c}?", "Find the {l} with the {w} {c}.",
-              "Tell me which {l} has the {w} {c}.", "What {l} has the {w} {c}?"),
-    "count": ("How many {ls} have {c} {w} {v}?", "Count the {ls} with {c} {w} {v}.",
-              "How many have {c} {w} {v}?"),
-    "value": ("What is the {c} of {r}?", "Find the {c} of {r}.",
-              "Tell me the {c} of {r}.", "Look up the {c} of {r}."),
-    "sum": ("What is {e}?", "Compute {e}.", "How much is {e}?", "Work out {e}."),
-}  # fmt: skip
+TWICE = 0.25  # share of the tables that are asked about twice
+NO_DIVISOR = 0.1  # share of the divisions that are by zero
+IMPOSSIBLE = "Nothing can be divided by 0."
 SIGNS = {"+": "plus", "-": "minus", "*": "times", "/": "divided by"}
-
-
-def kept_back(column: str) -> str:
-    """The operation that a column is never drawn with."""
-    return OPERATIONS[part(column, len(OPERATIONS))]
-
-
-def question(
-    table: str,
-    column: str,
-    kind: Kind,
-    frames: Sequence[str],
-    rows: Sequence[str],
-    rng: np.random.Generator,
-) -> Conversation:
-    """A question of a kind on a column, with a table that has it."""
-    document, labels, values = random_table(table, column, rows, rng)
-    u = rng.random(3).tolist()
-    parts = {
-        "c": column, "w": pick(kind.words, u[0]), "l": table, "ls": TABLES[table][0],
-        "r": pick(labels, u[1]), "v": int(rng.integers(min(values), max(values))),
-    }  # fmt: skip
-    call = kind.call.format(**parts)
-    result = run(call, csv=document)
-    at = -1 if kind.frame == "which" else 1  # "max price = 37, city = Oslo"
-    found = result.split(" = ")[at].split(",")[0]
-    return conversation(
-        ("document", document), ("user", pick(frames, u[2]).format(**parts)),
-        ("call", call), ("tool", result),
-        ("assistant", kind.answer.format(n=found, **parts)),
-    )  # fmt: skip
 
 
 def sum_of(frames: Sequence[str], test: bool, rng: np.random.Generator) -> Conversation:
@@ -119,6 +55,8 @@ def sum_of(frames: Sequence[str], test: bool, rng: np.random.Generator) -> Conve
         a, b, c = (int(x) for x in rng.integers(2, (200, 100, 20)).tolist())
         sign, other = pick("+-*/", u[0]), pick("+-*", u[1])
         a = a * b if sign == "/" else a
+        if sign == "/" and form < 3 and rng.random() < NO_DIVISOR:
+            b = 0
         expression = f"{a} {sign} {b}"
         if form == 3:
             expression += f" {other} {c}"
@@ -129,14 +67,24 @@ def sum_of(frames: Sequence[str], test: bool, rng: np.random.Generator) -> Conve
     said = f"{a} {SIGNS[sign]} {b}" if form == 0 else expression
     call = f"calculator {expression}"
     result = run(call)
+    answer = f"It is {result.removeprefix('= ')}." if b else IMPOSSIBLE
     return conversation(
         ("user", pick(frames, u[2]).format(e=said)), ("call", call), ("tool", result),
-        ("assistant", f"It is {result.removeprefix('= ')}."),
+        ("assistant", answer),
     )  # fmt: skip
 
 
 def numbers_in(text: str) -> list[float]:
     return [float(x) for x in re.findall(r"-?\d+(?:\.\d+)?", text)]
+
+
+def named_numbers(text: str) -> list[str]:
+    """The numbers and the words of a text.
+
+    >>> named_numbers("Oslo 3.5, Bonn 2.")
+    ['Oslo', '3.5', 'Bonn', '2']
+    """
+    return re.findall(r"-?\d+(?:\.\d+)?|[^\W\d]+", text)
 
 
 def row_names(asked: Conversation) -> list[str]:
@@ -172,7 +120,15 @@ class Numbers:
             column = (
                 made_up(1, rng)[0].lower() if v < 0.1 else pick(nouns(), v * 10 % 1)
             )
-        return question(table, column, kind, FRAMES[kind.frame], rows, rng)
+        asked = Asked.random(table, column, rows, kind, rng)
+        kinds = [kind]
+        if kind.frame != "by" and rng.random() < TWICE:
+            again = [k for k in KINDS if k.frame != "by" and
+                     kept_back(column) != k.operation]  # fmt: skip
+            kinds.append(pick(again, rng.random()))
+        return asked.conversation(
+            *(asked.exchange(k, FRAMES[k.frame], rng) for k in kinds)
+        )
 
     def test(self, n: int) -> list[Conversation]:
         """A frame, a word as column, or a column with an operation: one of the three
@@ -187,22 +143,29 @@ class Numbers:
         frames = kept["frames"][frame] if way == "frame" else FRAMES[frame]
         if kind is None:
             return sum_of(frames, way != "frame", rng)
-        if way == "pair":
+        if way == "pair" and kind.operation in OPERATIONS:
             pairs = [(t, c) for t in TABLES for c in columns_of(t)
                      if kept["pairs"][c] == kind.operation]  # fmt: skip
             table, column = pick(pairs, rng.random())
         else:
             table = pick(list(TABLES), rng.random())
             trained = [c for c in columns_of(table) if kept_back(c) != kind.operation]
-            known = kept["columns"][table] if way == "column" else trained
+            known = trained if way == "frame" else kept["columns"][table]
             column = pick(known, rng.random())
-        return question(table, column, kind, frames, kept["rows"][table], rng)
+        asked = Asked.random(table, column, kept["rows"][table], kind, rng)
+        return asked.conversation(asked.exchange(kind, frames, rng))
 
     def score(self, asked: Conversation, answer: str) -> float:
-        """1 if the last number is the right one; or the only name of a row is."""
+        """1 if the last number is the right one; or the only name of a row is; or, of
+        several numbers with their names, all are; or the picture is named."""
         right = asked[-1].content
-        if wanted := numbers_in(right):
-            return float(numbers_in(answer)[-1:] == wanted[-1:])
+        if PICTURE in right:
+            return float(answer.strip() == right)
+        wanted = numbers_in(right)
+        if len(wanted) > 1:
+            return float(named_numbers(answer) == named_numbers(right))
+        if wanted:
+            return float(numbers_in(answer)[-1:] == wanted)
         words = re.findall(r"\w+", answer)
         named = {name for name in row_names(asked) if name in words}
         return float(named == {right.removeprefix("It is ").removesuffix(".")})
@@ -211,5 +174,5 @@ class Numbers:
         """Some number, or some name, of what was asked."""
         told = " ".join(m.content for m in asked if m.role in ("document", "user"))
         right = asked[-1].content
-        guesses = numbers_in(told) if numbers_in(right) else row_names(asked)
+        guesses: list[Any] = numbers_in(told) if numbers_in(right) else row_names(asked)
         return f"It is {pick(guesses, rng.random())}."

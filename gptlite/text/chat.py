@@ -50,6 +50,14 @@ class Message:
     role: str
     content: str
 
+    def __post_init__(self) -> None:
+        if self.role not in AFTER:
+            raise DataError(
+                f"wanted a role among {', '.join(AFTER)}, got {self.role!r:.40}"
+            )
+        if not isinstance(self.content, str):
+            raise DataError(f"wanted a text, got {self.content!r:.40}")
+
 
 Conversation = tuple[Message, ...]
 
@@ -60,22 +68,20 @@ def conversation(*turns: tuple[str, str]) -> Conversation:
     >>> conversation(("user", "Hi"), ("assistant", "Hello!"))[1].content
     'Hello!'
     """
-    before = ""
-    for number, (role, text) in enumerate(turns, 1):
-        if role not in AFTER:
-            raise DataError(
-                f"wanted a role among {', '.join(AFTER)}, got {role!r} in turn {number}"
-            )
+    before, found = "", list[Message]()
+    for number, turn in enumerate(turns, 1):
+        if not isinstance(turn, tuple) or len(turn) != 2:
+            raise DataError(f"wanted (role, text) as turn {number}, got {turn!r:.40}")
+        found.append(Message(*turn))
+        role = found[-1].role
         if before not in AFTER[role]:
             wanted = " or ".join(filter(None, AFTER[role])) or "nothing"
             raise DataError(
                 f"wanted {role!r} after {wanted}, got it after "
                 f"{before or 'nothing'} in turn {number}"
             )
-        if not isinstance(text, str):
-            raise DataError(f"wanted a text in turn {number}, got {text!r:.40}")
         before = role
-    return tuple(Message(role, text) for role, text in turns)
+    return tuple(found)
 
 
 def special_ids(tokenizer: Tokenizer) -> dict[str, int]:

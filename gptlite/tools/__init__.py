@@ -17,6 +17,7 @@ from gptlite.text.chat import Message
 from gptlite.tools.calculator import calculator
 from gptlite.tools.table import table
 
+PICTURE = "plot.png"  # what a plot is called, if nothing else is said
 LONGEST = 200  # characters of an answer, which has to fit into the model's context
 
 # name: (what is asked, the CSV at hand, where a picture may be written) → answer

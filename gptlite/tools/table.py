@@ -39,6 +39,7 @@ QUESTION = re.compile(
     r"( ?\bby (?P<by>.+?))?( ?\bwhere (?P<where>.+))?"
 )
 COMPARE = re.compile(r"(.+?)\s*(<=|>=|!=|=|<|>)\s*(.+)")
+AND = re.compile(r" and (?=[^=<>]*[=<>])")  # not the one in Trinidad and Tobago
 RELATIONS: dict[str, Callable[[Any, Any], bool]] = {
     "=": operator.eq, "!=": operator.ne, "<": operator.lt, ">": operator.gt,
     "<=": operator.le, ">=": operator.ge,
@@ -111,7 +112,7 @@ def read_table(csv: str) -> Table:
 def matching(table: Table, conditions: str) -> list[Row]:
     """The rows for which all of "COLUMN = VALUE and …" is true."""
     rows = table.rows
-    for condition in filter(None, conditions.split(" and ")):
+    for condition in filter(None, AND.split(conditions)):
         match = COMPARE.fullmatch(condition.strip())
         if match is None:
             raise DataError(

@@ -18,6 +18,7 @@ from gptlite.text.dataset import Dataset
 from gptlite.text.tokenizer import Tokenizer
 from gptlite.training.loop import Task
 
+MOST = 4  # that follow one another in one conversation
 HELD_BACK = 0.05  # share of the conversations that the held-out loss is measured on
 
 
@@ -53,10 +54,11 @@ def draw_conversations(
     n: int,
     tokenizer: Tokenizer,
     longest: int,
+    several: float = 0.0,
     *,
     rng: np.random.Generator,
 ) -> list[Rendered]:
-    """n conversations of the tasks by their weights, as tokens.
+    """n conversations of the tasks by their weights, as tokens; some in a row.
 
     Those longer than `longest` are left out. Nothing that is held out can be read.
     """
@@ -66,7 +68,30 @@ def draw_conversations(
     with sealed():
         drawn = (tasks[names[i]].draw(rng) for i in chosen.tolist())
         rendered = (render(conversation, tokenizer) for conversation in drawn)
-        return [one for one in rendered if len(one) <= longest]
+        short = [one for one in rendered if len(one) <= longest]
+    return chained(short, several, longest, rng=rng)
+
+
+def chained(
+    rendered: list[Rendered], several: float, longest: int,
+    *, rng: np.random.Generator,
+) -> list[Rendered]:  # fmt: skip
+    """The same conversations, some of them as parts of a longer one.
+
+    several: the probability that up to MOST of them follow one another, as far as they
+    fit into `longest` tokens. A later question sees the earlier ones and their answers.
+    """
+    found, at = list[Rendered](), 0
+    while at < len(rendered):
+        n = int(rng.integers(2, MOST + 1)) if rng.random() < several else 1
+        sizes = np.cumsum([len(one) for one in rendered[at : at + n]])
+        fit = max(1, int((sizes <= longest).sum()))
+        row = rendered[at : at + fit]
+        ids, learned = ([getattr(one, name) for one in row]
+                        for name in ("ids", "learned"))  # fmt: skip
+        found.append(Rendered(np.concatenate(ids), np.concatenate(learned)))
+        at += fit
+    return found
 
 
 def rows_of(batch: Batch, at: np.ndarray) -> Batch:

@@ -26,8 +26,14 @@ from gptlite.training.step import Trainer
 
 
 def pretraining_text(base: Run, T: int, tokenizer: Tokenizer) -> Dataset:
-    """The tokens that the run `base` was trained on."""
-    text, _, _ = base.read_config()
+    """The tokens that the run `base`, or one that it came from, was pretrained on."""
+    texts = (run.read_config()[0] for run in base.lineage())
+    text = next(filter(None, texts), "")
+    if not text:
+        raise ConfigError(
+            f"wanted a run that knows the text of its pretraining, got {base.folder}; "
+            "fine-tune with --replay 0"
+        )
     if is_corpus(text):
         dataset, its_own = open_corpus(text, T)
         if its_own.to_json() == tokenizer.to_json():
@@ -47,7 +53,7 @@ def task_of(
     rng = np.random.default_rng(config.seed)
     rendered = draw_conversations(
         {name: load_task(name) for name in weights}, weights, what.conversations,
-        tokenizer, T + 1, rng=rng,
+        tokenizer, T + 1, what.several, rng=rng,
     )  # fmt: skip
     text = pretraining_text(base, T, tokenizer) if what.replay else None
     return assistant_task(rendered, tokenizer, config, T, what.replay, text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -152,6 +152,14 @@ class Run:
             raise CheckpointError(
                 f"cannot read {self.config_file}: {error}; the file is damaged"
             ) from error
+
+    def lineage(self) -> Iterator[Run]:
+        """This run, the one that it began with, and so on, down to the first."""
+        run = self
+        yield run
+        while base := run.described().get("base"):
+            run = open_run(base)
+            yield run
 
     def check_same(self, name: str, now: str | None) -> None:
         """Whether what config.json says of `name` is still so; else no resuming."""

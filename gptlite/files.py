@@ -53,8 +53,8 @@ def set_aside(path: Path) -> Path:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file, atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write a small file, atomically; half a surrogate pair as JSON has it."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

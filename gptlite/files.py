@@ -61,8 +61,8 @@ def check_folder(path: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a small file, atomically."""
-    write_bytes(path, text.encode("utf-8"))
+    """Write a small file, atomically; half a surrogate pair as JSON has it."""
+    write_bytes(path, text.encode("utf-8", "backslashreplace"))
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -220,3 +220,9 @@ def test_over_optimisation_is_drawn_over_the_root_of_the_distance() -> None:
     ax = plots.over_optimisation({"free": rows})
     assert ax.lines[0].get_xdata().tolist() == [0, 1, 2]
     assert ax.lines[1].get_ydata().tolist() == [0.1, -1.0, -4.0]
+
+
+def test_rounds_are_whole_numbers() -> None:
+    for n in (1, 2, 3, 40):
+        ax = plots.rounds([{"reward": i, "kl": i} for i in range(n)])
+        assert all(float(tick).is_integer() for tick in ax.get_xticks())

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,12 @@ from gptlite.alignment.ppo import PPO
 from gptlite.alignment.settings import Alignment, PPOConfig
 from gptlite.alignment.watch import alarms, damaged
 from gptlite.config import TrainConfig
-from gptlite.errors import TrainingError
+from gptlite.errors import CheckpointError, TrainingError
 from gptlite.models.gpt import GPT
 from gptlite.models.head import with_head
 from gptlite.models.lora import LoRA, fingerprint
 from gptlite.parallel.pool import WorkerPool, available_cores
-from gptlite.text.chat import Conversation
+from gptlite.text.chat import Conversation, render
 from gptlite.training.loop import interruptible
 from gptlite.training.run import Run, open_run
 
@@ -45,6 +45,7 @@ def align(
     method: type[PPO] = PPO, resume: bool = False,
     renew: Renew | None = None,
     say: Callable[[str], None] = lambda text: None,
+    known: Mapping[str, Any] = {},
 ) -> dict[str, Any]:  # fmt: skip
     """Train the run `base` as the run `out` on rewards, and say what became of them.
 
@@ -52,6 +53,7 @@ def align(
     ends the training; the checkpoint is then of the last good round. resume: go on with
     the run in `out`, to the same bits; so may whoever stopped it by Ctrl-C. renew: is
     asked for other judges, who may have seen the policy's answers, when half is done.
+    known: what config.json is to say of the judges, such as `judged_by`.
     """
     source, run = open_run(base), Run(out)
     run.check_apart(source)
@@ -61,7 +63,7 @@ def align(
     described: dict[str, Any] = {
         "base": str(source.folder.absolute()), "base_sha256": fingerprint(model),
         "alignment": dataclasses.asdict(config) | dataclasses.asdict(what),
-        "method": method.__name__.lower(),
+        "method": method.__name__.lower(), **known,
     }  # fmt: skip
     with WorkerPool(what.workers or available_cores()) as pool:
         ppo = method(policy, model, tokenizer, judges.rate, config, pool, rng=rng,
@@ -88,9 +90,9 @@ def align(
         first = measure(model, *asking, pool)
         with ppo.averaged():
             last = measure(policy, *asking, pool, ppo.reference)
-        stopped = len(rounds) < what.rounds and not what.seconds
         found = compared(first, last) | {
-            "rounds": len(rounds), "seconds": seconds, "interrupted": stopped,
+            "rounds": len(rounds), "seconds": seconds,
+            "interrupted": _progress(what, len(rounds), seconds) < 1,
         }  # fmt: skip
         if what.best_of > 1:
             found |= _beside(best_of(model, *asking, what.best_of, pool), first, rounds)
@@ -145,7 +147,7 @@ def _train(
             picked = ppo.rng.integers(0, len(prompts), ppo.prompts_each)
             row = {"round": len(rounds), "renewed": renewed}
             row |= ppo.update([prompts[i] for i in picked])
-            if wrong := damaged(row):
+            if wrong := damaged(row) or _destroyed(ppo, prompts[0]):
                 raise TrainingError(
                     f"wanted finite numbers in round {len(rounds)}, got "
                     f"{', '.join(wrong)} that are none; {run.checkpoint_file} holds "
@@ -161,6 +163,21 @@ def _train(
         _look(ppo, rounds[-1], prompts, asked, judges)
         _write(run, rounds)
     return judges
+
+
+def _destroyed(ppo: PPO, prompt: Conversation) -> list[str]:
+    """Names of what the policy cannot say any more of a text.
+
+    A round's numbers are from before its last step; what that did to the weights is
+    seen only if they are used.
+    """
+    ids = render(prompt, ppo.tokenizer).ids[None]
+    found = zip(
+        ("log-probabilities", "values"),
+        ppo.reader.read(ids, np.ones(ids.shape, bool)),
+        strict=True,
+    )
+    return [name for name, numbers in found if not np.isfinite(numbers).all()]
 
 
 def _look(
@@ -215,8 +232,20 @@ def write_rounds(run: str | Path, rounds: Rows) -> None:
 
 def read_rounds(run: str | Path) -> Rows:
     """What happened in each round of a policy's run, from rounds.jsonl."""
-    text = (Path(run) / "rounds.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line) for line in text.splitlines()]
+    path, rows = Path(run) / "rounds.jsonl", Rows()
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            row = None
+        if not isinstance(row, dict) or not isinstance(row.get("steps"), int):
+            raise CheckpointError(
+                f"wanted a round as JSON in line {number} of {path}, got "
+                f"{line[:40]!r}; the file is damaged: take it from a copy, or start a "
+                "new run"
+            )
+        rows.append(row)
+    return rows
 
 
 def _resumed(ppo: PPO, run: Run) -> tuple[Rows, float]:

@@ -17,21 +17,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gptlite.alignment.grades import FEWEST, normalised
+from gptlite.alignment.grades import pairs as pairs  # of these rows too
 from gptlite.corpus import readers
 from gptlite.corpus.documents import Document
 from gptlite.data.fetch import data_folder, is_fetched
 from gptlite.data.sample import sample_file, sample_files
 from gptlite.data.sources import source
-from gptlite.errors import DataError
 from gptlite.tasks.chat import without_tests
 from gptlite.tasks.split import is_for_test
 from gptlite.text import chat
 
 QUALITIES = ("witty", "upbeat", "interesting")  # graded 1 … 10 each
 UNTOUCHED = (5, 5, 5)  # taken as no answer
-FEWEST = 5  # grades, without which a person's mean and spread say little
 HELD_OUT_ONE_IN = 5
-MARGIN = 0.5  # of normalised grades, below which neither is called better
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,9 +186,9 @@ def normalise(rated: Sequence[Rated], fewest: int = FEWEST) -> list[Row]:
     grades = np.array([r.grade for r in rated])
     found = defaultdict(list)
     for places in _places(rated).values():
-        own = grades[places]
-        if len(own) >= fewest and own.std() > 0:
-            for i, z in zip(places, (own - own.mean()) / own.std(), strict=True):
+        own = normalised(grades[places], fewest)
+        if own is not None:
+            for i, z in zip(places, own, strict=True):
                 found[i].append(z)
     return [
         Row(rated[i].topic, rated[i].turns, float(np.mean(found[i])))
@@ -221,24 +220,3 @@ def load(rated: Sequence[Rated] | None = None, fewest: int = FEWEST) -> Split:
     others, held_out = parts
     allowed = {d.text for d in without_tests(Document(row.text) for row in others)}
     return Split([row for row in others if row.text in allowed], held_out)
-
-
-def pairs(
-    rows: Sequence[Row], n: int, rng: np.random.Generator, margin: float = MARGIN
-) -> list[tuple[Row, Row]]:
-    """(better, worse): n pairs at random whose grades differ by `margin` or more.
-
-    All if there are fewer than n. A conversation may be in several pairs, so that n
-    pairs of few rows tell less than n.
-    """
-    if n < 1 or margin <= 0:
-        raise DataError(f"wanted n ≥ 1 and a margin > 0, got {n} and {margin}")
-    grades = np.array([row.grade for row in rows])
-    better, worse = np.nonzero(grades[:, None] - grades[None, :] >= margin)
-    if not better.size:
-        raise DataError(
-            f"wanted conversations whose grades differ by {margin}, got none in "
-            f"{len(rows)}; choose a smaller margin, or fetch the source dialogue"
-        )
-    some = rng.choice(len(better), min(n, len(better)), replace=False)
-    return [(rows[better[k]], rows[worse[k]]) for k in some]

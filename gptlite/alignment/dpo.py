@@ -80,9 +80,11 @@ def preferences(
     talks = [c for pair in pairs for c in pair]
     ids, last = as_rows(talks, tokenizer, room + 1)
     if ids.shape[1] > room:
+        row = int(last.argmax())
         raise DataError(
-            f"wanted conversations of at most {room} tokens, got a longer one; leave "
-            "it out"
+            f"wanted conversations of at most {room} tokens, got a longer one in pair "
+            f"{row // 2 + 1} of {len(pairs)}, {talks[row][-2].content!r:.40}; leave it "
+            "out"
         )
     # from the token that gives the word to the one before the answer's end
     starts = np.array([len(render(c[:-1], tokenizer)) for c in talks])

@@ -121,5 +121,6 @@ def _share(scores: np.ndarray, factor: float) -> tuple[float, list[float]]:
 
 def _shown(pair: Pair, margin: float) -> dict[str, Any]:
     better, worse = pair
-    return {"prompt": better[-2].content, "better": better[-1].content,
+    prompts = dict.fromkeys(c[-2].content for c in pair)  # graded answers have two
+    return {"prompt": " / ".join(prompts), "better": better[-1].content,
             "worse": worse[-1].content, "margin": round(float(margin), 3)}  # fmt: skip

@@ -7,7 +7,7 @@ and measured on: ratings.jsonl held_out.jsonl, which `gptlite dpo` can learn fro
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,24 +16,22 @@ import numpy as np
 
 from gptlite.alignment import ratings as store
 from gptlite.alignment.collect import LONGEST, chat_prompts, collect
-from gptlite.alignment.health import Pair, Truth, health
+from gptlite.alignment.examples import Ratings, as_examples, as_pairs, read_ratings
+from gptlite.alignment.health import Truth, health
 from gptlite.alignment.measure import Judges
 from gptlite.alignment.raters import TRUTHS, ProgrammedRater
-from gptlite.alignment.ratings import Rating
-from gptlite.alignment.reward import pairs_of
 from gptlite.alignment.settings import RewardConfig
 from gptlite.alignment.study import learning_curve
 from gptlite.alignment.train_reward import RewardModel, train_reward
 from gptlite.config import TrainConfig
 from gptlite.errors import ConfigError, DataError
 from gptlite.models.gpt import GPT
-from gptlite.tasks.split import is_for_test
-from gptlite.text.chat import Conversation, conversation
+from gptlite.models.lora import fingerprint
+from gptlite.text.chat import Conversation
 from gptlite.text.tokenizer import Tokenizer
 from gptlite.training.run import open_run
 
 LEARNED, ASKED = 400, 100  # prompts: to learn from, and others to be measured on
-HELD_OUT_ONE_IN = 5  # of people's prompts
 
 
 def truth_of(rater: str) -> Callable[[str], float]:
@@ -52,13 +50,6 @@ class Prompts(NamedTuple):
 
     learned: list[Conversation]
     asked: list[Conversation]
-
-
-class Ratings(NamedTuple):
-    """To learn from, and of other prompts, to be measured on."""
-
-    learned: list[Rating]
-    held_out: list[Rating]
 
 
 def prompts_for(model: GPT, tokenizer: Tokenizer, seed: int = 0) -> Prompts:
@@ -88,45 +79,6 @@ def _rated(
         drawn = 2 * seed + part
         parts.append(collect(model, tokenizer, some, n, judge, name=name, seed=drawn))
     return Ratings(*parts)
-
-
-def rated_by_people(paths: Sequence[str | Path]) -> tuple[Ratings, list[str]]:
-    """The ratings of files, one prompt in HELD_OUT_ONE_IN held out; and a sentence on
-    each line that was left out."""
-    found = store.merge(paths)
-    parts: tuple[list[Rating], list[Rating]] = [], []
-    for rating in found.ratings:
-        parts[is_for_test(rating.prompt, HELD_OUT_ONE_IN)].append(rating)
-    if not all(parts):
-        raise DataError(
-            f"wanted ratings of prompts to learn from and of others to be measured on "
-            f"(one prompt in {HELD_OUT_ONE_IN}, told by its checksum), got "
-            f"{len(parts[0])} and {len(parts[1])}; rate answers to more prompts"
-        )
-    return Ratings(*parts), found.left_out
-
-
-def read_ratings(run: str) -> Ratings:
-    """What a reward model's run was learned from and measured on."""
-    folder = open_run(run).folder
-    names = folder / "ratings.jsonl", folder / "held_out.jsonl"
-    if not all(path.exists() for path in names):
-        raise DataError(
-            f"wanted a run with ratings.jsonl and held_out.jsonl, got {folder}; "
-            "`gptlite reward` makes one"
-        )
-    return Ratings(*(store.read(path).ratings for path in names))
-
-
-def as_pairs(ratings: Sequence[Rating]) -> list[Pair]:
-    """(better, worse) conversations."""
-    talks = []
-    for prompt, *texts in store.pairs(ratings):
-        better, worse = (
-            conversation(("user", prompt), ("assistant", text)) for text in texts
-        )
-        talks.append((better, worse))
-    return talks
 
 
 def training_of(config: RewardConfig, seed: int) -> TrainConfig:
@@ -160,23 +112,24 @@ def learn_reward(
 ) -> tuple[RewardModel, dict[str, Any]]:  # fmt: skip
     """A reward model that begins as the run `base`, as the run `out`; and its health.
 
-    rater: the programmed one who meant it, if there was one.
+    rater: the programmed one who meant it, if there was one. The health says too
+    whether it was interrupted: then the run is no reward model.
     """
-    start = time.perf_counter()
-    train, held_out = (as_pairs(some) for some in ratings)
-    _, tokenizer = open_run(base).load()
-    T = open_run(base).read_config()[1].context_length
-    training = training_of(config, seed)
-    model, summary = train_reward(
-        base, out, pairs_of(train, tokenizer, T), pairs_of(held_out, tokenizer, T),
-        training, [talk for pair in train for talk in pair],
-    )  # fmt: skip
+    start, truth = time.perf_counter(), _of_answer(rater)
+    model, tokenizer = open_run(base).load()
+    x = as_examples(
+        ratings, tokenizer, model.config.context_length, config.held_out, seed
+    )
+    learned, summary = train_reward(
+        base, out, x.learned, x.held_out, training_of(config, seed), x.talks
+    )
     for name, some in zip(("ratings", "held_out"), ratings, strict=True):
         store.write(Path(out) / f"{name}.jsonl", some)
-    report = health(model.rate, held_out, _of_answer(rater), model.spread)
-    return model, {
-        "out": out, "ratings": len(train), "steps": summary.steps,
-        "seconds": time.perf_counter() - start, **report,
+    report = health(learned.rate, x.pairs, truth, learned.spread)
+    return learned, {
+        "out": out, "ratings": len(x.learned), "steps": summary.steps,
+        "seconds": time.perf_counter() - start, "interrupted": summary.interrupted,
+        **report,
     }  # fmt: skip
 
 
@@ -187,20 +140,34 @@ def learn_again(
     ratings of the policy's answers, and as many of those it had.
 
     For what a policy says soon is not what its reward model has seen (Bai et al. 2022,
-    arXiv:2204.05862, rated a policy anew each week). config.rater: who rates.
+    arXiv:2204.05862, rated a policy anew each week). config.rater: who rates. Ctrl-C
+    meanwhile is passed on, since whoever waits for this is to stop as well.
     """
     before, tokenizer = read_ratings(reward), RewardModel.load(reward).tokenizer
     wanted = (n, config.noise), (max(1, n // 4), 0.0)
     new = _rated(policy, tokenizer, config.rater, wanted, out, seed)
     ratings = Ratings(new.learned + before.learned[:n], new.held_out + before.held_out)
     shorter = replace(config, reward_steps=max(1, config.reward_steps // 3))
-    return learn_reward(reward, out, ratings, shorter, seed, config.rater)[0]
+    learned, found = learn_reward(reward, out, ratings, shorter, seed, config.rater)
+    if found["interrupted"]:
+        raise KeyboardInterrupt
+    return learned
 
 
 def renewal(
     reward: str, out: str, config: RewardConfig, n: int, seed: int = 0
 ) -> Callable[[GPT, bool], Judges]:
-    """What `align` asks for other judges: `learn_again`, as the run `out`."""
+    """What `align` asks for other judges: `learn_again`, as the run `out`.
+
+    Whether that will be possible is known, and said, now.
+    """
+    try:
+        for some in read_ratings(reward):
+            as_pairs(some)
+    except DataError as error:
+        raise DataError(
+            f"{error}. Without pairs, {reward} cannot go on learning: --again 0"
+        ) from error
 
     def renew(policy: GPT, done_before: bool) -> Judges:
         if done_before:
@@ -209,6 +176,15 @@ def renewal(
         return judges_of(learned, config.rater)
 
     return renew
+
+
+def judged_by(name: str, reward: RewardModel, rater: str) -> dict[str, Any]:
+    """What a policy's config.json says of who judged it, the reward model of the run
+    `name` and a programmed rater; it goes on only with the same."""
+    return {
+        "reward_run": str(open_run(name).folder.absolute()),
+        "reward_sha256": fingerprint(reward.model), "rater": rater or None,
+    }  # fmt: skip
 
 
 def _of_answer(rater: str) -> Truth | None:

@@ -89,12 +89,13 @@ def best_of(
 ) -> dict[str, float]:  # fmt: skip
     """MEASURED times n answers sampled, and the one kept that is rated best.
 
-    n: at most AT_A_TIME. kl: ln n − (n − 1)/n nats (docs/alignment/ppo.md).
+    kl: ln n − (n − 1)/n nats (docs/alignment/ppo.md).
     """
     rng, kept = np.random.default_rng(seed), list[Conversation]()
     some = [prompts[i] for i in rng.integers(0, len(prompts), MEASURED)]
-    for start in range(0, MEASURED, AT_A_TIME // n):
-        asked = [c for c in some[start : start + AT_A_TIME // n] for _ in range(n)]
+    each = max(1, AT_A_TIME // n)  # prompts
+    for start in range(0, MEASURED, each):
+        asked = [c for c in some[start : start + each] for _ in range(n)]
         talks = sample_answers(
             model, tokenizer, asked, longest, rng=rng, pool=pool
         ).conversations

@@ -205,7 +205,7 @@ def read(path: str | Path, bad_lines: str = "stop") -> Contents:
                 found.left_out.append(f"{where}: {error}")
             else:
                 raise DataError(
-                    f'{where}: {error}; repair it, or read with bad_lines="skip"'
+                    f"{where}: {error}; repair the line, or delete it"
                 ) from error
     return found
 
@@ -236,8 +236,9 @@ def pairs(ratings: Sequence[Rating]) -> list[tuple[str, str, str]]:
             found += [(rating.prompt, best, other) for other in others]
     if not found:
         ties = sum(r.choice == TIE for r in ratings)
+        grades = sum(r.grade is not None for r in ratings)
         raise DataError(
             f"wanted ratings that prefer an answer to another, got {len(ratings)}, "
-            f"{ties} of them ties; rate more, and choose"
+            f"{ties} of them ties and {grades} grades; rate more, and choose"
         )
     return found

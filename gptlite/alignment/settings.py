@@ -15,7 +15,7 @@ class RewardConfig:
     rater: a programmed one, if there are no ratings by people. pairs: of answers that
     he compares. noise: share of them in which he names the wrong one. held_out:
     pairs without noise, of answers to other prompts, that the model is measured on.
-    reward_rows: pairs in a step of its training.
+    reward_rows: pairs, or graded answers, in a step of its training.
     """
 
     rater: str = ""

@@ -66,7 +66,9 @@ def learning_curve(
     others = pairs_of(held_out, tokenizer, T)
     for n in numbers:
         out, some = str(Path(folder) / str(n)), pairs_of(train[:n], tokenizer, T)
-        learned, _ = train_reward(base, out, some, others, config)
+        learned, summary = train_reward(base, out, some, others, config)
+        if summary.interrupted:  # its row would be of fewer steps than the others'
+            raise KeyboardInterrupt
         rows.append(measured(n, learned.rate, held_out, truth))
     return rows
 

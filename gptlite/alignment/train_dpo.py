@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,11 +26,12 @@ from gptlite.training.step import Trainer
 def train_dpo(
     base: str, out: str, train: Sequence[Pair], held_out: Sequence[Pair],
     asked: Sequence[Conversation], judges: Judges, config: DPOConfig,
-    resume: bool = False,
+    resume: bool = False, known: Mapping[str, Any] = {},
 ) -> dict[str, Any]:  # fmt: skip
     """Train the run `base` on pairs, as the run `out`, and say what became of it.
 
-    asked: prompts whose answers are measured, as those of other policies are.
+    asked: prompts whose answers are measured, as those of other policies are. known:
+    as in `align`.
     """
     source, run = open_run(base), Run(out)
     run.check_apart(source)
@@ -46,7 +47,7 @@ def train_dpo(
     )  # fmt: skip
     described: dict[str, Any] = {
         "base": str(source.folder.absolute()), "base_sha256": fingerprint(model),
-        "alignment": dataclasses.asdict(config), "method": "dpo",
+        "alignment": dataclasses.asdict(config), "method": "dpo", **known,
     }  # fmt: skip
     with WorkerPool(available_cores()) as pool:
         reference = Reader(model, pool)
@@ -70,5 +71,5 @@ def train_dpo(
         ])  # fmt: skip
     return {"out": out} | compared(first, last) | {
         "pairs": len(train), "steps": summary.steps, "seconds": summary.seconds,
-        "held_out_loss": summary.val_loss,
+        "held_out_loss": summary.val_loss, "interrupted": summary.interrupted,
     }  # fmt: skip

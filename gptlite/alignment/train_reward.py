@@ -34,12 +34,12 @@ class RewardModel:
 
     @classmethod
     def load(cls, name: str) -> RewardModel:
-        """The reward model of a run."""
+        """The reward model of a run; one that was never finished is none."""
         run = open_run(name)
         if not run.config_file.exists() or "reward" not in run.described():
             raise CheckpointError(
-                f"wanted a reward model, got {name}, which is none; `gptlite reward` "
-                "makes one"
+                f"wanted a finished reward model, got {name}, which is none; `gptlite "
+                "reward` makes one"
             )
         model, tokenizer = run.load()
         spread = float(run.described().get("spread", 1.0))
@@ -73,13 +73,14 @@ def train_reward(
 ) -> tuple[RewardModel, Summary]:  # fmt: skip
     """A reward model that begins as the run `base`, as the run `out`.
 
-    reference: conversations on which rewards are to have mean 0 and spread 1.
+    reference: conversations on which rewards are to have mean 0 and spread 1. Until it
+    is finished, config.json does not call it a reward model; whoever stops it by Ctrl-C
+    leaves none.
     """
     source, run = open_run(base), Run(out)
     run.check_apart(source)
     model, tokenizer = source.load()
-    described: dict[str, Any] = {"base_sha256": fingerprint(model),
-                 "reward": "pairs" if train.grades is None else "grades"}  # fmt: skip
+    described: dict[str, Any] = {"base_sha256": fingerprint(model)}
     model = with_head(model)
     with WorkerPool(config.workers or available_cores(), config.pool) as pool:
         task = task_of(train, held_out, config.batch_size)
@@ -93,5 +94,7 @@ def train_reward(
         if reference:
             spread = centred(model, scores_of(model, tokenizer, reference))
             loop.save()
+        if not summary.interrupted:
+            described["reward"] = "pairs" if train.grades is None else "grades"
             run.write_config("", model.config, config, spread=spread, **described)
     return RewardModel(model, tokenizer, spread), summary

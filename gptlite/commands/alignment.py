@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gptlite.alignment.settings import Alignment, DPOConfig, PPOConfig, RewardConfig
-from gptlite.commands import Commands, add_defaults, given
+from gptlite.commands import Commands, add_defaults, given, whole
 from gptlite.errors import ConfigError
 
 
@@ -17,42 +17,59 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _learned(args: argparse.Namespace, out: str) -> tuple[Any, dict[str, Any]]:
-    """A reward model as the run `out`, from the ratings that the flags name."""
-    from gptlite.alignment.learn import (
-        learn_reward,
-        rated_by_people,
-        rated_by_program,
-        truth_of,
-    )
+def _ratings(args: argparse.Namespace, out: str) -> Any:
+    """The ratings that the flags name, for the reward model `out`. Flags that cannot
+    work are errors before any work."""
+    from gptlite.alignment.examples import rated_by_people
+    from gptlite.alignment.learn import rated_by_program, truth_of
+    from gptlite.training.run import Run, open_run
 
     config = given(args, RewardConfig)
+    Run(out).check_apart(open_run(args.base))
+    if args.rater or not args.ratings:
+        truth_of(args.rater)
     if not args.ratings:
-        truth_of(config.rater)
-    if args.ratings:
-        ratings, left_out = rated_by_people(args.ratings)
-        for sentence in left_out:
-            _say(f"left out: {sentence}")
-    else:
-        _say(f"answers in pairs, compared by the rater {config.rater} …")
-        ratings = rated_by_program(args.base, config, args.seed)
+        _say(f"answers in pairs, compared by the rater {args.rater} …")
+        return rated_by_program(args.base, config, args.seed)
+    ratings, left_out = rated_by_people(args.ratings)
+    for sentence in left_out:
+        _say(f"left out: {sentence}")
+    return ratings
+
+
+def _learned(
+    args: argparse.Namespace, out: str, ratings: Any
+) -> tuple[Any, dict[str, Any]]:
+    """A reward model as the run `out`, and its health."""
+    from gptlite.alignment.learn import learn_reward
+
     _say(f"a reward model from {len(ratings.learned):,} ratings …")
-    return learn_reward(args.base, out, ratings, config, args.seed, args.rater)
+    config = given(args, RewardConfig)
+    reward, found = learn_reward(args.base, out, ratings, config, args.seed, args.rater)
+    if found["interrupted"]:
+        _say(f"stopped at step {found['steps']} of {config.reward_steps}: {out} is no "
+             "reward model yet; begin again")  # fmt: skip
+    return reward, found
 
 
 def command_reward(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.alignment.examples import as_pairs
     from gptlite.alignment.learn import curve_of
     from gptlite.alignment.report import write_report
 
     out, curve = args.out or "runs/reward", list[dict[str, Any]]()
-    _, found = _learned(args, out)
+    ratings = _ratings(args, out)
     if args.curve:
+        as_pairs(ratings.learned)  # grades have no curve: an error before any work
+    _, found = _learned(args, out, ratings)
+    report = args.report or str(Path(out) / "report.html")
+    write_report(report, f"gptlite reward {args.base}", found)
+    if args.curve and not found["interrupted"]:
         _say("the same from fewer ratings …")
         curve = curve_of(
             args.base, out, given(args, RewardConfig), args.seed, args.rater
         )
-    report = args.report or str(Path(out) / "report.html")
-    write_report(report, f"gptlite reward {args.base}", found, curve)
+        write_report(report, f"gptlite reward {args.base}", found, curve)
     return found | {"curve": curve, "report": report}
 
 
@@ -67,7 +84,7 @@ def _reported(out: str, title: str, found: dict[str, Any]) -> str:
 def _align(args: argparse.Namespace, method: str) -> dict[str, Any]:
     from gptlite.alignment.align import align
     from gptlite.alignment.grpo import GRPO
-    from gptlite.alignment.learn import judges_of, prompts_for, renewal
+    from gptlite.alignment.learn import judged_by, judges_of, prompts_for, renewal
     from gptlite.alignment.ppo import PPO
     from gptlite.alignment.train_reward import RewardModel
     from gptlite.training.run import Run, open_run
@@ -80,12 +97,15 @@ def _align(args: argparse.Namespace, method: str) -> dict[str, Any]:
         )
     given(args, PPOConfig), given(args, Alignment)  # wrong numbers: before any work
     accuracy: dict[str, Any] = {}
-    known = args.reward or (f"{out}-reward" if args.resume else "")
-    if known:
-        Run(out).check_apart(Run(known))
-        reward = RewardModel.load(known)
+    name = args.reward or f"{out}-reward"
+    for other in (args.base, name):
+        Run(out).check_apart(open_run(other))
+    if args.reward or args.resume:
+        reward = RewardModel.load(name)
     else:
-        reward, health = _learned(args, f"{out}-reward")
+        reward, health = _learned(args, name, _ratings(args, name))
+        if health["interrupted"]:
+            return health
         accuracy = {"reward_accuracy": health["accuracy"],
                     "reward_seconds": health["seconds"]}  # fmt: skip
     model, tokenizer = open_run(args.base).load()
@@ -93,14 +113,15 @@ def _align(args: argparse.Namespace, method: str) -> dict[str, Any]:
     prompts = prompts_for(model, tokenizer, args.seed)
     what, config, renew = given(args, Alignment), given(args, RewardConfig), None
     if what.again and args.rater:
-        first, second = known or f"{out}-reward", f"{out}-reward-again"
-        renew = renewal(first, second, config, what.again, args.seed)
+        renew = renewal(name, f"{out}-reward-again", config, what.again, args.seed)
     found = align(
         args.base, out, prompts.learned, prompts.asked,
         judges_of(reward, args.rater), given(args, PPOConfig), what,
         {"ppo": PPO, "grpo": GRPO}[method], args.resume,
-        renew, _say,
+        renew, _say, judged_by(name, reward, args.rater),
     )  # fmt: skip
+    if found["interrupted"]:
+        _say(f"stopped after {found['rounds']} rounds; go on with --resume")
     found |= accuracy | {
         "training_seconds": found["seconds"], "seconds": time.perf_counter() - start,
     }  # fmt: skip
@@ -116,26 +137,33 @@ def command_grpo(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def command_dpo(args: argparse.Namespace) -> dict[str, Any]:
-    from gptlite.alignment.learn import as_pairs, judges_of, prompts_for, read_ratings
+    from gptlite.alignment.examples import as_pairs, read_ratings
+    from gptlite.alignment.learn import judged_by, judges_of, prompts_for
     from gptlite.alignment.train_dpo import train_dpo
     from gptlite.alignment.train_reward import RewardModel
+    from gptlite.training.run import Run, open_run
 
+    out, config = args.out or "runs/dpo", given(args, DPOConfig)
+    for other in (args.base, args.reward):
+        Run(out).check_apart(open_run(other))
     reward = RewardModel.load(args.reward)
     train, held_out = (as_pairs(some) for some in read_ratings(args.reward))
-    out = args.out or "runs/dpo"
     found = train_dpo(
         args.base, out, train, held_out,
         prompts_for(reward.model, reward.tokenizer, args.seed).asked,
-        judges_of(reward, args.rater), given(args, DPOConfig), args.resume,
+        judges_of(reward, args.rater), config, args.resume,
+        judged_by(args.reward, reward, args.rater),
     )  # fmt: skip
+    if found["interrupted"]:
+        _say(f"stopped at step {found['steps']}; go on with --resume")
     return found | {"report": _reported(out, f"gptlite dpo {args.base}", found)}
 
 
 def _rated(parser: argparse.ArgumentParser) -> None:
     """Where ratings come from."""
     parser.add_argument("--ratings", nargs="+", default=[], metavar="FILE",
-                        help="by people (`gptlite rate`); a --rater beside it is what "
-                        "they meant, where that is known")  # fmt: skip
+                        help="people's choices or grades (`gptlite rate`); a --rater "
+                        "beside it is what they meant, where known")  # fmt: skip
     add_defaults(parser, RewardConfig)
 
 
@@ -153,7 +181,7 @@ def add(commands: Commands) -> None:
         parser.add_argument("--out", metavar="RUN", help=f"default: runs/{name}")
     _rated(parsers["reward"])
     judge = parsers["reward"]
-    judge.add_argument("--seed", type=int, default=0, metavar="N")
+    judge.add_argument("--seed", type=whole, default=0, metavar="N")
     judge.add_argument("--report", metavar="HTML", help="default: report.html in --out")
     judge.add_argument("--curve", action="store_true",
                        help="also learn from fewer of the ratings")  # fmt: skip

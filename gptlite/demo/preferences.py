@@ -8,13 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gptlite.alignment.align import align, read_rounds
+from gptlite.alignment.examples import Ratings, as_pairs, rated_by_people
 from gptlite.alignment.learn import (
-    Ratings,
-    as_pairs,
     judges_of,
     learn_reward,
     prompts_for,
-    rated_by_people,
     rated_by_program,
 )
 from gptlite.alignment.rate import rate

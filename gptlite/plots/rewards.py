@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from gptlite.plots.style import BLUE, GREY, ORANGE, new_axes, styled
 
@@ -79,6 +80,8 @@ def rounds(rows: Sequence[Mapping[str, Any]]) -> Axes:
         ax.set_title(PANELS[name], fontsize=14)
     for ax in axes.flat[len(shown) :]:
         ax.axis("off")
+    whole = MaxNLocator(integer=True, min_n_ticks=1)  # else one round gets fractions
+    axes[0, 0].xaxis.set_major_locator(whole)  # which all share
     for ax in axes[-1]:
         ax.set_xlabel("round")
     return axes[0, 0]

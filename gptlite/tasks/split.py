@@ -15,7 +15,8 @@ def part(text: str, parts: int) -> int:
     >>> [part(word, 8) for word in ("owl", "lion", "fox")]
     [5, 7, 6]
     """
-    return zlib.crc32(text.encode("utf-8")) % parts
+    # half a surrogate pair can be typed, and is a text as well
+    return zlib.crc32(text.encode("utf-8", "surrogatepass")) % parts
 
 
 def is_for_test(text: str, one_in: int) -> bool:

@@ -89,6 +89,7 @@ class Loop:
         self.val_losses: list[float] = []
         sequences = config.batch_size * config.accumulation
         self.tokens_per_step = sequences * trainer.model.config.context_length
+        self.saved = 0  # the step that the last checkpoint is of
         self.bar: Any = None
 
     @property
@@ -102,6 +103,7 @@ class Loop:
     def resume(self) -> None:
         """Go on from the run's last checkpoint, to the same bits."""
         self.seconds_before = self.run.load_state(self.trainer, self.rng)
+        self.saved = self.step
         self.run.keep_metrics_until(self.step)
         rows = self.run.metrics()
         self.val_losses = [row["val_loss"] for row in rows if "val_loss" in row]
@@ -171,7 +173,7 @@ class Loop:
                 f"wanted a finite loss, got {result.loss} (gradient norm "
                 f"{result.grad_norm}) at step {self.step + 1}; no parameter was "
                 "changed by it. Lower the learning rate, or look for damaged data; "
-                "the last checkpoint is untouched"
+                f"the last checkpoint is of step {self.saved}"
             )
         self.losses.append(result.loss)
         return result
@@ -200,6 +202,7 @@ class Loop:
 
     def save(self) -> None:
         self.run.save_state(self.trainer, self.rng, self.seconds)
+        self.saved = self.step
 
     def evaluate(self, windows: int) -> float:
         """Mean validation loss in nats per token."""

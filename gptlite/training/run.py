@@ -24,7 +24,8 @@ from gptlite.models.lora import load_adapter
 from gptlite.text.tokenizer import Tokenizer, load_tokenizer
 from gptlite.training.step import Trainer
 
-SOURCES = ("corpus", "base_sha256")  # what a run began with, in its config.json
+# what a run began with, in its config.json
+SOURCES = ("corpus", "base_sha256", "method", "reward_sha256", "rater")
 BOXED = {"mini": Path(__file__).parents[1] / "mini"}  # models in the package
 
 
@@ -163,10 +164,12 @@ class Run:
 
     def check_same(self, name: str, now: str | None) -> None:
         """Whether what config.json says of `name` is still so; else no resuming."""
-        if self.described().get(name) != now:
+        then = self.described().get(name)
+        if then != now:
+            was, got = (str(x)[:12] if x else "none" for x in (then, now))
             raise DataError(
-                f"wanted the {name} that the run in {self.folder} was trained on, got "
-                "another; was it built anew? Start a new run"
+                f"wanted the {name} that the run in {self.folder} was trained with "
+                f"({was}), got {got}; give the same, or start a new run"
             )
 
     def read_config(self) -> tuple[str, GPTConfig, TrainConfig]:

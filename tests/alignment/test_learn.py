@@ -13,7 +13,8 @@ import pytest
 
 from gptlite.alignment import learn, ratings
 from gptlite.alignment.align import read_rounds
-from gptlite.alignment.learn import Ratings, learn_reward
+from gptlite.alignment.examples import Ratings, rated_by_people
+from gptlite.alignment.learn import learn_reward
 from gptlite.alignment.measure import Judges
 from gptlite.alignment.ratings import Rating
 from gptlite.alignment.settings import DPOConfig, RewardConfig
@@ -71,13 +72,13 @@ def test_peoples_ratings_are_split_by_prompt(tmp_path: Path) -> None:
         Rating(f"prompt {i % 20}", ("a", "b"), i % 2, rater="ann") for i in range(80)
     ]
     ratings.write(tmp_path / "a.jsonl", some)
-    found, left_out = learn.rated_by_people([tmp_path / "a.jsonl"])
+    found, left_out = rated_by_people([tmp_path / "a.jsonl"])
     asked = [{r.prompt for r in part} for part in found]
     assert not asked[0] & asked[1] and len(asked[0]) + len(asked[1]) == 20
     assert left_out == []
     ratings.write(tmp_path / "b.jsonl", some[:1])
     with pytest.raises(DataError, match="more prompts"):
-        learn.rated_by_people([tmp_path / "b.jsonl"])
+        rated_by_people([tmp_path / "b.jsonl"])
 
 
 def test_dpo_is_a_run_that_prefers_what_was_preferred(
@@ -129,7 +130,8 @@ def test_the_commands_go_from_ratings_to_policies(
         out = str(tmp_path / name)
         found = run(capsys, name, base, "--reward", judge, *few, out)
         assert found["rounds"] == 2 and "kl_nats" in found
-        assert Run(out).described()["method"] == name
+        described = Run(out).described()
+        assert described["method"] == name and described["reward_run"] == judge
         assert "before" in Path(found["report"]).read_text(encoding="utf-8")
     out = str(tmp_path / "again")
     run(capsys, "ppo", base, "--rater", "vocabulary", "--pairs", "40", "--held-out",

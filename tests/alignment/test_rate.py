@@ -97,7 +97,7 @@ def test_another_key_is_asked_again(capsys: pytest.CaptureFixture[str]) -> None:
     assert ask(next(questions(1)), typed("", "3", "yes", " T ")) == "t"
     assert ask(next(questions(1)), typed()) == "q"  # the end of the input
     shown = capsys.readouterr().out
-    assert shown.count(rates.HELP) == 3
+    assert shown.count(rates.CHOICE.help) == 3
     assert all(shown.count(text) == 2 for text in ("p0", "left 0", "right 0"))
 
 
@@ -111,6 +111,19 @@ def test_keys_become_ratings(tmp_path: Path) -> None:
     assert kept[1].answers == ("left 1", "right 1")
     assert {(r.rater, r.model) for r in kept} == {("ann", "mini")}
     assert [r.seed for r in kept] == [0, 1, 2]
+
+
+def test_one_answer_is_graded_on_the_scale(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "r.jsonl"
+    asked = (Question(f"p{i}", (f"answer {i}",), i) for i in range(9))
+    keys = ["0", "11", "7.5", "-3", "t", "", "10", "skip", " 1 ", "quit", "5"]
+    assert rate_questions(asked, out, "ann", read_line=typed(*keys)) == Counts(2, 1, 0)
+    kept = read(out).ratings
+    assert [(r.prompt, r.grade) for r in kept] == [("p0", 10), ("p2", 1)]
+    assert kept[1].answers == ("answer 2",) and kept[1].choice is None
+    assert capsys.readouterr().out.count("1 … 10") == 6
 
 
 def test_no_answer_is_made_before_it_is_asked_for(tmp_path: Path) -> None:
@@ -191,6 +204,18 @@ def test_who_comes_back_goes_on(run: str, tmp_path: Path) -> None:
     assert [r.answers for r in ann] == [r.answers for r in bob]
 
 
+def test_grades_and_choices_of_a_file_are_told_apart(run: str, tmp_path: Path) -> None:
+    out, prompts = tmp_path / "r.jsonl", ["a", "b"]
+    assert rate(run, prompts, out, read_line=typed("1", "2")) == Counts(2, 0, 0)
+    graded = [
+        rate(run, prompts, out, read_line=typed(key), grade=True) for key in ("9", "10")
+    ]
+    assert graded == [Counts(1, 0, 0), Counts(1, 0, 1)]
+    two, one = read(out).ratings[:2], read(out).ratings[2:]
+    assert [r.grade for r in one] == [9, 10]
+    assert all(g.answers[0] in c.answers for c, g in zip(two, one, strict=True))
+
+
 def test_what_cannot_be_asked(run: str, tmp_path: Path) -> None:
     out = tmp_path / "r"
     for n, rater, seed in ((0, "ann", 0), (1, " ", 0), (1, "ann", -1)):
@@ -228,6 +253,10 @@ def test_the_command_through_a_pipe(
     assert found == {"out": str(out), "rater": "eve", "rated": 2, "skipped": 0,
                      "before": 0}  # fmt: skip
     assert [r.choice for r in read(out).ratings] == [1, TIE]
+    args = parsed(run, "--grade", "--prompts", str(prompts), "--out", str(out))
+    monkeypatch.setattr("sys.stdin", io.StringIO("8\n"))
+    assert args.run(args)["rated"] == 1
+    assert read(out).ratings[-1].grade == 8
 
 
 def test_bytes_that_are_no_text_are_asked_again(run: str, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_broken_line_in_the_middle_stops_or_is_counted(
     path = tmp_path / "r.jsonl"
     good = to_line(rating())
     path.write_bytes(good + line.rstrip() + b"\n" + good)
-    with pytest.raises(DataError, match=r"line 2 of .*bad_lines"):
+    with pytest.raises(DataError, match=r"line 2 of .*delete"):
         read(path)
     found = read(path, "skip")
     assert found.ratings == [rating()] * 2

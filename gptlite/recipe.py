@@ -56,6 +56,11 @@ TALKING_WEIGHTS = FinetuneConfig(
     tasks="facts=8,rewrite=5,translate=3,chat=1,numbers=3,summary=0.9,code=0.6",
     conversations=150_000, several=0.7, replay=0.35,
 )  # fmt: skip
+# name, folder, and how: each begins with the one before
+ANSWERING = (
+    ("fine-tuning", "finetuned", FINETUNING, TASK_WEIGHTS),
+    ("several in a row", "talking", TALKING, TALKING_WEIGHTS),
+)
 TESTED = 400  # conversations of each task, in the evaluation at the end
 
 
@@ -101,11 +106,8 @@ def run_mini(out: str | Path, scale: float = 1.0, sample: bool = False
                      resume=_begun(base), replace=True).summary  # fmt: skip
     _say(f"pretraining: {_told(first)}")
     done = {"pretraining": first}
-    for name, folder, config, what in (
-        ("fine-tuning", "finetuned", FINETUNING, TASK_WEIGHTS),
-        ("several in a row", "talking", TALKING, TALKING_WEIGHTS),
-    ):
-        if done[next(reversed(done))].interrupted:
+    for name, folder, config, what in ANSWERING:
+        if any(summary.interrupted for summary in done.values()):
             return {"out": str(out), "interrupted": True}
         drawn = max(1000, round(what.conversations * scale))
         tuned = out / folder
@@ -116,7 +118,7 @@ def run_mini(out: str | Path, scale: float = 1.0, sample: bool = False
         ).summary  # fmt: skip
         _say(f"{name}: {_told(done[name])}")
         base = tuned
-    if done["several in a row"].interrupted:
+    if done[name].interrupted:
         return {"out": str(out), "interrupted": True}
     return _pack(out, done, max(20, round(TESTED * min(1.0, scale))))
 
@@ -129,6 +131,8 @@ def _pack(out: Path, done: dict[str, Summary], n: int) -> dict[str, Any]:
     found = stages.evaluate_run(str(tuned.folder), TASKS, n)
     found["run"] = "mini"
     found["training"] = {name: _costs(summary) for name, summary in done.items()}
+    for name, where, _, _ in ANSWERING:
+        found["training"][name]["finetune"] = Run(out / where).described()["finetune"]
     files.write_text(folder / stages.RECORD, json.dumps(found, indent=1))
     stages.picture(found, folder / "evaluation.png")
     header = json.loads((out / "corpus" / "corpus.json").read_text(encoding="utf-8"))
@@ -157,7 +161,7 @@ def _check_same(out: Path, asked: dict[str, Any]) -> None:
         )
 
 
-def _costs(summary: Summary) -> dict[str, float]:
+def _costs(summary: Summary) -> dict[str, Any]:
     """What a stage took, all its sessions together, and where it ended."""
     tokens = summary.steps * PRETRAINING.batch_size * MODEL.context_length
     return {"steps": summary.steps, "seconds": summary.seconds,

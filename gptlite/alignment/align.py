@@ -6,11 +6,9 @@ RUN/config.json tokenizer.json checkpoint/last.safetensors rounds.jsonl rounds.p
 from __future__ import annotations
 
 import dataclasses
-import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +16,11 @@ import numpy as np
 from gptlite import files, plots
 from gptlite.alignment.measure import Judges, best_of, measure, samples, truth_at
 from gptlite.alignment.ppo import PPO
+from gptlite.alignment.rounds import Rows, read_rounds, write_rounds
 from gptlite.alignment.settings import Alignment, PPOConfig
 from gptlite.alignment.watch import alarms, damaged
 from gptlite.config import TrainConfig
-from gptlite.errors import CheckpointError, TrainingError
+from gptlite.errors import TrainingError
 from gptlite.models.gpt import GPT
 from gptlite.models.head import with_head
 from gptlite.models.lora import LoRA, fingerprint
@@ -33,7 +32,6 @@ from gptlite.training.run import Run, open_run
 EVERY = 5  # rounds between looks at the policy
 LOOKED = 128  # answers
 
-Rows = list[dict[str, Any]]
 Renew = Callable[[GPT, bool], Judges]  # policy, whether it was asked before
 
 
@@ -222,30 +220,6 @@ def _write(run: Run, rounds: Rows) -> None:
     write_rounds(run.folder, rounds)
     if rounds and "samples" in rounds[-1]:
         files.write_bytes(run.folder / "rounds.png", plots.png(plots.rounds(rounds)))
-
-
-def write_rounds(run: str | Path, rounds: Rows) -> None:
-    """RUN/rounds.jsonl."""
-    lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in rounds)
-    files.write_text(Path(run) / "rounds.jsonl", "".join(lines))
-
-
-def read_rounds(run: str | Path) -> Rows:
-    """What happened in each round of a policy's run, from rounds.jsonl."""
-    path, rows = Path(run) / "rounds.jsonl", Rows()
-    for number, line in enumerate(path.read_bytes().splitlines(), 1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            row = None
-        if not isinstance(row, dict) or not isinstance(row.get("steps"), int):
-            raise CheckpointError(
-                f"wanted a round as JSON in line {number} of {path}, got "
-                f"{line[:40]!r}; the file is damaged: take it from a copy, or start a "
-                "new run"
-            )
-        rows.append(row)
-    return rows
 
 
 def _resumed(ppo: PPO, run: Run) -> tuple[Rows, float]:

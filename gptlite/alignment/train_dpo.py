@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from gptlite.alignment.align import compared, write_rounds
+from gptlite.alignment.align import compared
 from gptlite.alignment.batches import task_of
 from gptlite.alignment.dpo import DPOLoss, Pair, preferences
 from gptlite.alignment.experience import Reader
 from gptlite.alignment.measure import Judges, measure, samples
+from gptlite.alignment.rounds import write_rounds
 from gptlite.alignment.settings import DPOConfig
 from gptlite.config import TrainConfig
 from gptlite.models.lora import LoRA, fingerprint

@@ -26,8 +26,7 @@ not put it before people who have not been told what it is."""
 def model_card(found: dict[str, Any], corpus: dict[str, Any], run: Run) -> str:
     """Markdown, with figures from an evaluation, a corpus.json and a run."""
     model, _ = run.load()
-    c, what = model.config, run.described()["finetune"]
-    training = found["training"]
+    c, training = model.config, found["training"]
     return "\n\n".join([
         "# gptlite-mini",
         f"A GPT of {model.n_params:,} parameters: {c.n_layer} layers, {c.n_head} "
@@ -41,9 +40,9 @@ def model_card(found: dict[str, Any], corpus: dict[str, Any], run: Run) -> str:
         ]),
         _table(["task", "data"],
                [[name, load_task(name).source] for name in found["tasks"]]),
-        f"Weights of the tasks: `{what['tasks']}`; {what['conversations']:,} "
-        f"conversations; {100 * what['replay']:.0f} % of the rows of fine-tuning were "
-        "text. Weights learned from texts under CC BY-SA are given under CC BY-SA 4.0; "
+        *(_mixture(name, s["finetune"]) for name, s in training.items()
+          if "finetune" in s),
+        "Weights learned from texts under CC BY-SA are given under CC BY-SA 4.0; "
         "the encyclopedia's authors are named in its articles' histories.",
         "## Computed",
         _table(["stage", "steps", "minutes", "tokens/s", "held-out nats a token"], [
@@ -63,6 +62,19 @@ def model_card(found: dict[str, Any], corpus: dict[str, Any], run: Run) -> str:
         "## What it cannot do",
         CANNOT,
     ]) + "\n"  # fmt: skip
+
+
+def _mixture(stage: str, what: dict[str, Any]) -> str:
+    several = what["several"]
+    row = (
+        f", after {several:.0%} of them others in the same conversation"
+        if several
+        else ""
+    )
+    return (
+        f"{stage.capitalize()}: {what['conversations']:,} conversations{row}, tasks by "
+        f"the weights `{what['tasks']}`; {what['replay']:.0%} of the rows were text."
+    )
 
 
 def _scores(found: dict[str, Any]) -> str:

@@ -75,8 +75,8 @@ def command_reward(args: argparse.Namespace) -> dict[str, Any]:
 
 def _reported(out: str, title: str, found: dict[str, Any]) -> str:
     """The path of a policy's report."""
-    from gptlite.alignment.align import read_rounds
     from gptlite.alignment.report import write_policy_report
+    from gptlite.alignment.rounds import read_rounds
 
     return str(write_policy_report(out, title, found, read_rounds(out)))
 

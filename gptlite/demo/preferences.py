@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from gptlite.alignment.align import align, read_rounds
+from gptlite.alignment.align import align
 from gptlite.alignment.examples import Ratings, as_pairs, rated_by_people
 from gptlite.alignment.learn import (
     judges_of,
@@ -16,6 +16,7 @@ from gptlite.alignment.learn import (
     rated_by_program,
 )
 from gptlite.alignment.rate import rate
+from gptlite.alignment.rounds import read_rounds
 from gptlite.alignment.settings import Alignment, PPOConfig, RewardConfig
 from gptlite.alignment.train_reward import RewardModel
 from gptlite.errors import DataError

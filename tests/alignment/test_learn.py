@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 
 from gptlite.alignment import learn, ratings
-from gptlite.alignment.align import read_rounds
 from gptlite.alignment.examples import Ratings, rated_by_people
 from gptlite.alignment.learn import learn_reward
 from gptlite.alignment.measure import Judges
 from gptlite.alignment.ratings import Rating
+from gptlite.alignment.rounds import read_rounds
 from gptlite.alignment.settings import DPOConfig, RewardConfig
 from gptlite.alignment.train_dpo import train_dpo
 from gptlite.cli import main

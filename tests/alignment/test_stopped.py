@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 from gptlite.alignment import learn, measure, ratings
-from gptlite.alignment.align import align, read_rounds, write_rounds
+from gptlite.alignment.align import align
 from gptlite.alignment.examples import Ratings
 from gptlite.alignment.grpo import GRPO
 from gptlite.alignment.measure import Judges
 from gptlite.alignment.ppo import PPO
+from gptlite.alignment.rounds import read_rounds, write_rounds
 from gptlite.alignment.settings import Alignment, PPOConfig, RewardConfig
 from gptlite.alignment.train_reward import RewardModel
 from gptlite.cli import main

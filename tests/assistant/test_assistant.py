@@ -96,7 +96,7 @@ def test_a_model_that_calls_for_ever_is_stopped(model: GPT) -> None:
 def test_evaluation_tells_score_interval_baseline_and_samples(
     model: GPT, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gptlite.assistant.evaluate.run", tool)
+    monkeypatch.setattr("gptlite.assistant.evaluate.tools", tool)
     found = evaluate_task(Echo(), model, TOKENIZER, 40)
     assert found["score"] == 1.0 and found["n"] == 40
     assert found["interval"][0] > 0.85 and found["interval"][1] == 1.0

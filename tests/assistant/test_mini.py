@@ -46,8 +46,8 @@ def test_its_configuration_is_the_recipes() -> None:
     model, training = configs_from({**found["model"], **found["training"]})
     V = recipe.CORPUS.vocab_size
     assert model == dataclasses.replace(recipe.MODEL, vocab_size=V)
-    assert training == recipe.FINETUNING
-    assert found["finetune"]["tasks"] == recipe.TASK_WEIGHTS.tasks
+    assert training == recipe.TALKING
+    assert found["finetune"]["tasks"] == recipe.TALKING_WEIGHTS.tasks
 
 
 def test_its_card_names_data_licences_compute_and_limits() -> None:

@@ -20,7 +20,9 @@ from gptlite.text.learn import train_bpe
 from gptlite.training import conversations
 from gptlite.training import finetune as finetuning
 from gptlite.training.conversations import (
+    MOST,
     assistant_task,
+    chained,
     draw_conversations,
     joined,
     mixture,
@@ -85,6 +87,34 @@ def test_it_learns_to_answer(base: Path) -> None:
     described = json.loads(Run(base.parent / "tuned").config_file.read_text())
     assert described["base"] == str(base)
     assert described["finetune"]["tasks"] == "echo"
+
+
+def test_some_conversations_follow_one_another_and_none_is_lost() -> None:
+    rng = np.random.default_rng(0)
+    tokenizer = train_bpe(["say owl"], 270, special=SPECIAL)
+    each = [render(Echo().draw(rng), tokenizer) for _ in range(200)]
+    longest = 3 * max(map(len, each))
+    rows = chained(each, 0.5, longest, rng=rng)
+    for name in ("ids", "learned"):  # the same turns in the same order
+        before, after = (np.concatenate([getattr(one, name) for one in some])
+                         for some in (each, rows))  # fmt: skip
+        np.testing.assert_array_equal(before, after)
+    sizes = [len(row) for row in rows]
+    assert max(sizes) <= longest and len(each) / MOST < len(rows) < 0.8 * len(each)
+    assert len(chained(each, 0.0, longest, rng=rng)) == len(each)
+
+
+def test_a_run_without_text_of_its_own_takes_its_bases(base: Path) -> None:
+    """Fine-tuned twice, there is still the pretraining's text to be replayed."""
+    what = dataclasses.replace(WHAT, replay=0.5)
+    config = training(steps=2, batch_size=4, eval_every=0)
+    finetune(str(base), str(base.parent / "once"), config, what)
+    finetune(str(base.parent / "once"), str(base.parent / "twice"), config, what)
+    line = [run.folder.name for run in Run(base.parent / "twice").lineage()]
+    assert line == ["twice", "once", "base"]
+    Run(base.parent / "once").export(base.parent / "alone", finetune={})
+    with pytest.raises(ConfigError, match="--replay 0"):
+        finetune(str(base.parent / "alone"), str(base.parent / "x"), config, what)
 
 
 def test_a_resumed_run_has_the_same_bits(base: Path) -> None:

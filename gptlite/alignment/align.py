@@ -31,6 +31,7 @@ from gptlite.training.run import Run, open_run
 
 EVERY = 5  # rounds between looks at the policy
 LOOKED = 128  # answers
+RISE = 0.8  # share of the training after which the target stays: the mean catches up
 
 Renew = Callable[[GPT, bool], Judges]  # policy, whether it was asked before
 
@@ -141,7 +142,7 @@ def _train(
             if done >= 0.5 and renew and not renewed:
                 judges, renewed = renew(ppo.policy, False), True
             ppo.rate, ppo.so_far = judges.rate, judges.so_far
-            ppo.kl_target = ppo.config.kl_target * done
+            ppo.kl_target = ppo.config.kl_target * min(1.0, done / RISE)
             picked = ppo.rng.integers(0, len(prompts), ppo.prompts_each)
             row = {"round": len(rounds), "renewed": renewed}
             row |= ppo.update([prompts[i] for i in picked])

@@ -43,12 +43,12 @@ class PPOConfig:
     answers: sampled in an update. longest: tokens of an answer. so_far: what a reward
     model thinks of an unfinished answer is part of its value. kl_weight: reward lost
     for a nat of distance from the reference, at first. kl_target: > 0 lets kl_weight
-    follow, so that an answer's distance rises in a straight line and ends about there
-    (nats); 0: it stays as it is. kl_stop: a round's epochs end when the policy has
-    moved by so many nats a token; 0: never. unfinished: reward lost by an answer that
-    did not end itself. warmup: steps until the learning rate is what it is. average:
-    what is handed over is a mean of the weights after each round; this share of it is
-    kept when one is added; 0: the last weights themselves.
+    follow, so that an answer's distance rises in a straight line, until four fifths are
+    done, and stays about there (nats); 0: the weight stays as it is. kl_stop: a round's
+    epochs end when the policy has moved by so many nats a token; 0: never. unfinished:
+    reward lost by an answer that did not end itself. warmup: steps until the learning
+    rate is what it is. average: what is handed over is a mean of the weights after each
+    round; this share of it is kept when one is added; 0: the last weights themselves.
     """
 
     answers: int = 128

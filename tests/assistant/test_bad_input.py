@@ -24,7 +24,7 @@ from gptlite.models.answer import CALLS, answers
 from gptlite.models.gpt import GPT
 from gptlite.models.lora import LoRA, save_adapter
 from gptlite.models.sampling import Sampling
-from gptlite.text.chat import ASSISTANT, END, SPECIAL, TOOL, USER, conversation
+from gptlite.text.chat import ASSISTANT, END, SPECIAL, TOOL, USER, Message, conversation
 from gptlite.text.learn import train_bpe
 from gptlite.tools import run
 from gptlite.training.run import Run, open_run
@@ -93,6 +93,25 @@ def test_a_table_from_a_file_is_asked_about_and_what_is_none_is_said(
                        ("huge.txt", "bytes"), ("", "text file")):  # fmt: skip
         with pytest.raises(DataError, match=said):
             terminal.answer(chat, f"/document {tmp_path / name}")
+
+
+def test_a_plot_is_a_new_file_beside_those_that_are_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = (Message("document", "city, rain\nOslo, 3\nBonn, 2"),)
+    assert terminal.run_tool("table plot rain", asked) == "plot = plot.png"
+    assert terminal.run_tool("table plot rain", asked) == "plot = plot-2.png"
+    assert terminal.run_tool("table max rain", asked).startswith("max rain = 3")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["plot-2.png", "plot.png"]
+
+
+def test_where_no_picture_can_be_written_is_said_before_the_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = str(tmp_path / "nowhere" / "x.png")
+    assert main(["eval", "mini", "--picture", picture]) == 1
+    assert "folder that is there" in capsys.readouterr().err
 
 
 def test_nobody_takes_a_role_by_writing_its_token(chat: Chat, say: Say) -> None:

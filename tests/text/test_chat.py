@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -80,8 +81,8 @@ def test_nobody_can_write_a_special_token() -> None:
         ([("user", "a"), ("tool", "b")], "wanted 'tool' after call"),
         ([("user", "a"), ("system", "b")], "wanted 'system' after nothing"),
         ([("user", "a"), ("call", "b"), ("assistant", "c")], "after call in turn 3"),
-        ([("robot", "a")], "a role among system, .* got 'robot' in turn 1"),
-        ([("user", 5)], "a text in turn 1, got 5"),
+        ([("robot", "a")], "a role among system, .* got 'robot'"),
+        ([("user", 5)], "a text, got 5"),
     ],
 )
 def test_roles_out_of_order_are_named(
@@ -195,3 +196,9 @@ def test_many_conversations_are_packed_in_linear_time() -> None:
     rows = first_fit([60] * 30_000 + [20] * 60_000, 256)
     assert time.perf_counter() - start < 5.0  # each against each: minutes
     assert max(rows) < 13_000
+
+
+@pytest.mark.parametrize("turn", [("user",), "user", ("robot", "x"), ("user", 3)])
+def test_what_is_no_turn_is_refused(turn: Any) -> None:
+    with pytest.raises(DataError, match="wanted"):
+        conversation(turn)

@@ -188,3 +188,9 @@ def test_no_csv_breaks_it(csv: str) -> None:
     for asked in ("columns", "max a", "count", "mean 1 by a"):
         answer = run(f"table {asked}", csv=csv)
         assert "=" in answer or answer.startswith("error: wanted ")
+
+
+def test_a_value_may_have_the_word_and_in_it() -> None:
+    csv = "country, area, rain\nTrinidad and Tobago, 5, 9\nFrance, 7, 4"
+    asked = "area where country = Trinidad and Tobago and rain > 3"
+    assert run(f"table {asked}", csv=csv) == "area = 5"

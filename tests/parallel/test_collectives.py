@@ -16,6 +16,7 @@ from gptlite.errors import ConfigError, DataError, WorkerError
 from gptlite.models.gpt import GPT
 from gptlite.parallel.channel import Channel
 from gptlite.parallel.collectives import ALGORITHMS, Collectives
+from gptlite.parallel.history import ring_history
 from gptlite.parallel.pool import WorkerPool
 from gptlite.parallel.threads import ThreadWorkers
 from gptlite.training.step import Trainer
@@ -274,3 +275,16 @@ def test_shards_for_tests_cover_the_array() -> None:
         for part in shard:
             covered[part] += 1
     assert (covered == 1).all()
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_the_history_of_a_ring_is_what_the_page_says(size: int) -> None:
+    """After reduce-scatter worker r has the sum of chunk r, after all-gather of all;
+    and in step s chunk c has the numbers of c + 1 … c + 1 + s."""
+    history, full = ring_history(size), 2**size - 1
+    assert history.shape == (2 * size - 1, size, size)
+    assert (history[size - 1].diagonal() == full).all()
+    assert (history[-1] == full).all()
+    for step, chunk in itertools.product(range(size), range(size)):
+        inside = sum(2 ** ((chunk + 1 + k) % size) for k in range(step + 1))
+        assert history[step, (chunk + 1 + step) % size, chunk] == inside

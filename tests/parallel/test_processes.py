@@ -67,14 +67,14 @@ def test_a_process_killed_in_the_middle_releases_the_others() -> None:
     began = time.monotonic()
     with pytest.raises(WorkerError, match="worker 2 died: it ended with exit code -9"):
         ProcessWorkers(3).run(jobs.is_killed, 2)
-    assert time.monotonic() - began < 20  # of a timeout of 60 s
+    assert time.monotonic() - began < 40  # of a timeout of 60 s
 
 
 def test_a_process_that_hangs_is_ended() -> None:
     began = time.monotonic()
     with pytest.raises(WorkerError, match=r"waited 0\.5 s for worker 1"):
         ProcessWorkers(2, timeout=0.5).run(jobs.hangs, 1)
-    assert time.monotonic() - began < 20
+    assert time.monotonic() - began < 40
 
 
 def test_a_process_that_went_early_is_named() -> None:

@@ -78,8 +78,8 @@ class Ledger:
     def __str__(self) -> str:
         """One line a collective that was used: of all workers, and of the busiest."""
         lines = [
-            f"{'collective':<20} {'calls':>6} {'steps':>6} {'all sent':>12} "
-            f"{'busiest sent':>13}  bytes"
+            f"{'collective':<20} {'calls':>6} {'steps':>6} {'bytes of all':>12} "
+            f"{'of busiest':>13}"
         ]
         for name in COLLECTIVES:
             sent = [self.bytes_sent(rank, name) for rank in range(self.size)]

@@ -19,3 +19,7 @@ class CheckpointError(GptliteError):
 
 class TrainingError(GptliteError):
     """A training run that had to stop, such as at a loss that is not a number."""
+
+
+class WorkerError(GptliteError):
+    """A worker that was lost, or a message between workers that cannot be used."""

@@ -226,3 +226,31 @@ def test_rounds_are_whole_numbers() -> None:
     for n in (1, 2, 3, 40):
         ax = plots.rounds([{"reward": i, "kl": i} for i in range(n)])
         assert all(float(tick).is_integer() for tick in ax.get_xticks())
+
+
+def ring_of_two() -> np.ndarray:
+    """From `parallel.history.ring_history(2)`."""
+    return np.array([[[1, 1], [2, 2]], [[3, 1], [2, 3]], [[3, 3], [3, 3]]])
+
+
+def test_a_ring_shows_every_step_and_what_has_just_come() -> None:
+    ax = plots.ring_steps(ring_of_two())
+    shown = texts(ax)
+    assert [t for t in shown if t.startswith("st")] == ["start", "step 1", "step 2"]
+    assert shown.count("sum") == 2 + 4
+    cells = [patch for patch in ax.patches if patch.get_fill()]
+    frames = [patch for patch in ax.patches if not patch.get_fill()]
+    assert len(cells) == 3 * 4 and len(frames) == 2 * 2
+    assert min(t.get_fontsize() for t in ax.texts if t.get_text()) >= 14
+
+
+@pytest.mark.parametrize("size", [2, 4, 6])
+def test_rings_fit_their_figure(size: int, tmp_path: Path) -> None:
+    history = np.full((2 * size - 1, size, size), 2**size - 1)
+    plots.save(plots.ring_steps(history), tmp_path / "ring.png")  # warnings are errors
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (3, 3, 3), (13, 7, 7)])
+def test_what_is_no_history_of_a_ring_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=r"pass ring_history\(N\)"):
+        plots.ring_steps(np.zeros(shape, int))

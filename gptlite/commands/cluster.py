@@ -11,6 +11,7 @@ from gptlite.cluster.hardware import DEVICES, GIB, LINKS
 from gptlite.cluster.models import PRESETS, Transformer, model
 from gptlite.cluster.plan import Plan, PlanConfig, explain
 from gptlite.cluster.search import best_plan
+from gptlite.cluster.serving import ServeConfig
 from gptlite.commands import Commands, add_defaults, given, positive
 
 ROWS = 12  # layouts that a reader is shown
@@ -68,6 +69,56 @@ def cluster_plan(args: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
+def cluster_serve(args: argparse.Namespace) -> dict[str, Any]:
+    import numpy as np
+
+    from gptlite.cluster.bill import DAY, by_roofline, by_utilization
+    from gptlite.cluster.serving import replica
+    from gptlite.cluster.traffic import arrivals, simulate
+
+    config = given(args, ServeConfig)
+    one, rng = replica(config), np.random.default_rng(config.seed)
+    prompt, output = config.prompt, config.output
+    roofline = by_roofline(config)
+    shown = by_utilization(config) if config.utilization else roofline
+    rate = config.queries_per_day / DAY
+    each = rate / (roofline.gpus / config.tensor)
+    batch = one.batch(prompt, output)
+    count = config.requests or min(max(10 * batch, 300), 5000)
+    ran = simulate(one, arrivals(count, each, prompt, output, rng=rng))
+    seconds = {
+        f"{name}_{p}_s": round(value, 4)
+        for name, what in (("first_token", "first"), ("latency", "total"),
+                           ("per_token", "token"))
+        for p, value in ran.percentiles(what, (50, 95, 99)).items()
+    }  # fmt: skip
+    return {
+        "model": config.model, "device": config.device,
+        "queries_per_day": config.queries_per_day, "queries_per_s": round(rate, 3),
+        **_bill(shown),
+        "by": f"utilization {config.utilization}" if config.utilization else "roofline",
+        **{f"roofline_{name}": value for name, value in _bill(roofline).items()},
+        "weights_gib": round(one.weight_bytes / GIB, 2),
+        "kv_cache_mib_per_token": round(one.kv_bytes / 2**20, 3),
+        "kv_cache_gib": round(batch * (prompt + output) * one.kv_bytes / GIB, 2),
+        "batch": batch, "ridge_batch": round(one.ridge, 1),
+        "prefill_s": round(one.prefill(prompt), 4),
+        "decode_s": round(one.decode(batch, prompt + output), 5),
+        "queries_per_s_per_replica": round(one.capacity(prompt, output), 4),
+        "simulated_load_per_s": round(each, 4),
+        "simulated_requests": count, "simulated_batch": round(ran.mean_batch, 2),
+        "simulated_tokens_per_s": round(ran.tokens / ran.seconds, 1), **seconds,
+    }  # fmt: skip
+
+
+def _bill(found: Any) -> dict[str, Any]:
+    return {
+        "gpus": found.gpus, "servers": found.servers,
+        "dollars_per_day": round(found.dollars_per_day, 2),
+        "cents_per_query": round(found.cents_per_query, 4),
+    }  # fmt: skip
+
+
 def _lines(sentences: list[str]) -> str:
     return "".join(f"\n  {sentence}" for sentence in sentences)
 
@@ -82,7 +133,11 @@ def add(commands: Commands) -> None:
     add_defaults(plan, OwnModel)
     plan.add_argument("--rows", type=positive, default=ROWS, metavar="N",
                       help="layouts to show, the fastest first")  # fmt: skip
-    plan.epilog = (
+    serve = cluster.add(
+        "serve", cluster_serve, "GPUs, latency and dollars of answering"
+    )
+    add_defaults(serve, ServeConfig)
+    serve.epilog = plan.epilog = (
         f"models: {', '.join(PRESETS)}. devices: {', '.join(DEVICES)}. "
         f"links: {', '.join(LINKS)}."
     )

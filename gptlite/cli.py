@@ -18,6 +18,7 @@ from gptlite.commands import (
     Commands,
     alignment,
     assistant,
+    cluster,
     data,
     ratings,
     tokenizer,
@@ -262,7 +263,7 @@ def build_parser() -> argparse.ArgumentParser:
                        help="of the products (matmul, train)")  # fmt: skip
     bench.add_argument("--workers", type=whole, default=0, metavar="N")
 
-    for part in (data, tokenizer, vectors, assistant, ratings, alignment):
+    for part in (data, tokenizer, vectors, assistant, ratings, alignment, cluster):
         part.add(commands)
     command("info", command_info, "versions, cores, BLAS, folders, presets")
     return parser

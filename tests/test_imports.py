@@ -21,7 +21,7 @@ STOREYS = [
     {"corpus"},
     {"models"},
     {"training", "tasks"},
-    {"assistant", "alignment"},
+    {"assistant", "alignment", "cluster"},
     {"bench", "demo", "lessons", "recipe"},
     {"cli", "__main__", "commands"},
 ]

@@ -1,0 +1,1 @@
+"""The supercomputer and its bill, as formulas: memory, time, dollars. Nothing runs."""

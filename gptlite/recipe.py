@@ -3,7 +3,8 @@
 Every stage leaves its result below the folder `out`, and what is there is not done
 again: a recipe that was stopped goes on where it was.
 
-out/corpus  out/pretrained  out/finetuned  out/talking  out/model (in the package)
+out/corpus  out/pretrained  out/finetuned  out/talking  out/mean, and out/model, as it
+is in the package
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from gptlite.corpus.readers import sample_documents, source_documents
 from gptlite.data.fetch import fetch
 from gptlite.data.sources import source
 from gptlite.errors import ConfigError
+from gptlite.models import checkpoint
 from gptlite.tasks.chat import without_tests
 from gptlite.tasks.registry import TASKS
 from gptlite.training.finetune import finetune
@@ -61,6 +63,7 @@ ANSWERING = (
     ("fine-tuning", "finetuned", FINETUNING, TASK_WEIGHTS),
     ("several in a row", "talking", TALKING, TALKING_WEIGHTS),
 )
+KEPT = 0.2  # of the weights before the last stage, in the mean that is taken
 TESTED = 400  # conversations of each task, in the evaluation at the end
 
 
@@ -125,11 +128,11 @@ def run_mini(out: str | Path, scale: float = 1.0, sample: bool = False
 
 def _pack(out: Path, done: dict[str, Summary], n: int) -> dict[str, Any]:
     """The model as float16, measured on n conversations a task, with its card."""
-    tuned, folder = Run(out / "talking"), out / "model"
+    tuned, folder = averaged(out), out / "model"
     what = tuned.described()["finetune"]
     tuned.export(folder, finetune=what)
     found = stages.evaluate_run(str(tuned.folder), TASKS, n)
-    found["run"] = "mini"
+    found["run"], found["kept"] = "mini", KEPT
     found["training"] = {name: _costs(summary) for name, summary in done.items()}
     for name, where, _, _ in ANSWERING:
         found["training"][name]["finetune"] = Run(out / where).described()["finetune"]
@@ -140,6 +143,25 @@ def _pack(out: Path, done: dict[str, Summary], n: int) -> dict[str, Any]:
     scores = {name: row["score"] for name, row in found["tasks"].items()}
     return {"out": str(out), "model": str(folder), "interrupted": False,
             "bits_per_byte": found["bits_per_byte"], **scores}  # fmt: skip
+
+
+def averaged(out: Path) -> Run:
+    """out/mean: KEPT of the weights before the last stage, the rest from after it.
+
+    What the last stage costs at first questions, the mean costs half as much, and it
+    answers later ones nearly as well (Wortsman et al. 2022, arXiv:2109.01903).
+    """
+    before, after, mean = (Run(out / name) for name in ("finetuned", "talking", "mean"))
+    (old, _), (model, tokenizer) = before.load(), after.load()
+    model.params.flat[...] = KEPT * old.params.flat + (1 - KEPT) * model.params.flat
+    text, config, training = after.read_config()
+    found = after.described()
+    more = {name: found[name] for name in ("base", "base_sha256", "finetune")}
+    checkpoint.save(
+        mean.checkpoint_file, checkpoint.model_tensors(model.params), model.described()
+    )
+    mean.describe(text, config, training, tokenizer, **more)
+    return mean
 
 
 def _begun(folder: Path) -> bool:

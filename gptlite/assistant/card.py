@@ -50,8 +50,8 @@ def model_card(found: dict[str, Any], corpus: dict[str, Any], run: Run) -> str:
              f"{s['tokens_per_s']:,.0f}", f"{s['val_loss']:.3f}"]
             for name, s in training.items()
         ]),
-        f"The weights are a mean: {found['kept']:.0%} are from before the last stage, the "
-        "rest from after it.",
+        f"The weights are a mean: {found['kept']:.0%} are from before the last stage, "
+        "the rest from after it.",
         "## Scores",
         "Held-out conversations, greedy answers, 95 % intervals. Bits a byte: lower is "
         "better.",

@@ -105,7 +105,7 @@ class Numbers:
         """A sum, or a question on a table with a column and an operation of training.
 
         >>> Numbers().draw(np.random.default_rng(3))[-1].content
-        'The highest komapo is 57.'
+        'It is 27.'
         """
         kind = pick((*KINDS, None), rng.random())
         if kind is None:

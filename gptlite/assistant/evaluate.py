@@ -21,7 +21,6 @@ from gptlite.tools import PICTURE, run
 
 BATCH = 64  # conversations that are answered at a time
 LONGEST = 64  # tokens of an answer
-LATER = 100  # questions that are also asked after another one
 
 
 def asked_part(conversation: Conversation) -> Conversation:
@@ -91,11 +90,11 @@ def later_score(
 
 
 def evaluate_task(
-    task: Task, model: GPT, tokenizer: Tokenizer, n: int, shown: int = 5
+    task: Task, model: GPT, tokenizer: Tokenizer, n: int, shown: int = 5, later: int = 0
 ) -> dict[str, Any]:
     """The score of a model in one task, its interval, the baseline's, and samples.
 
-    parts.later: of the first LATER, asked after another question and its answer.
+    parts.later: of the first `later`, asked after another question and its answer.
     A task that is measured by likelihood has bits a byte as its score: lower is better,
     and its baseline is a model that knows nothing (8 bits a byte). parts: what a task
     says of its scores besides their mean.
@@ -123,7 +122,8 @@ def evaluate_task(
         found = score_interval(scores)
         if hasattr(task, "parts"):
             parts = task.parts(some, scores)
-        parts["later"] = later_score(task, model, tokenizer, some[:LATER])
+        if later:
+            parts["later"] = later_score(task, model, tokenizer, some[:later])
     samples = [
         {"asked": "\n".join(m.content for m in asked_part(c)), "answer": a.text,
          "right": c[-1].content}

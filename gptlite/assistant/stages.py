@@ -30,6 +30,7 @@ from gptlite.text.tokenizer import Tokenizer
 from gptlite.training.run import Run, open_run
 
 STAGES = ("random", "pretrained", "fine-tuned")
+LATER = 100  # questions that are also asked after another one
 WINDOWS = 32  # that are measured at a time
 RECORD = "evaluation.json"  # what was measured when a run was made
 
@@ -89,8 +90,11 @@ def evaluate_run(name: str, tasks: Iterable[str], n: int) -> dict[str, Any]:
     last, found = list(models)[-1], record(line[-1])
     rows: dict[str, dict[str, Any]] = {}
     for task in tasks:
-        scores = {stage: evaluate_task(load_task(task), model, tokenizer, n)
-                  for stage, model in models.items()}  # fmt: skip
+        one = load_task(task)
+        scores = {
+            stage: evaluate_task(one, model, tokenizer, n, later=LATER)
+            for stage, model in models.items()
+        }
         rows[task] = scores[last]
         for stage in STAGES[: STAGES.index(last)]:
             known = found.get("tasks", {}).get(task, {})

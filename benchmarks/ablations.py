@@ -24,8 +24,8 @@ from gptlite.alignment.train_reward import RewardModel
 
 CHANGES: dict[str, dict[str, Any]] = {
     "as it is": {}, "D3 unfinished 0": {"unfinished": 0.0},
-    "D5 kl_weight 0": {"kl_weight": 0.0}, "D7 kl_target 6": {"kl_target": 6.0},
-    "D7 constant weight 0.3": {"kl_weight": 0.3, "kl_fall": 0.0},
+    "D5 kl_weight 0": {"kl_weight": 0.0, "kl_target": 0.0},
+    "D7 constant weight 0.3": {"kl_weight": 0.3, "kl_target": 0.0},
     "D9 gamma 0.95": {"gamma": 0.95}, "D10 lam 1": {"lam": 1.0},
     "D13 no whitening": {"whiten": False}, "D15 no clip": {"clip": 1e9},
     "D16 no value clip": {"value_clip": 1e9}, "D17 value_weight 0":
@@ -33,7 +33,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "D19 one epoch": {"epochs": 1}, "D20 one minibatch": {"minibatch": 128},
     "D22 kl_stop 0": {"kl_stop": 0.0}, "D25 no warm-up": {"warmup": 0},
     "D28 all weights": {"rank": 0, "learning_rate": 2e-5},
-    "D29 so_far off": {"so_far": False},
+    "D29 so_far off": {"so_far": False}, "D32 average 0": {"average": 0.0},
 }  # fmt: skip
 SHOWN = ("reward_end_mean", "learned_end_mean", "kl_nats", "distinct2_ratio",
          "length_ratio", "seconds")  # fmt: skip

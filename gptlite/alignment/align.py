@@ -66,7 +66,7 @@ def align(
     }  # fmt: skip
     with WorkerPool(what.workers or available_cores()) as pool:
         ppo = method(policy, model, tokenizer, judges.rate, config, pool, rng=rng,
-                     truth=judges.truth, so_far=judges.so_far)  # fmt: skip
+                     truth=judges.truth, read=judges.read)  # fmt: skip
         training = TrainConfig(learning_rate=config.learning_rate, seed=what.seed)
         rounds, seconds = Rows(), 0.0
 
@@ -141,7 +141,7 @@ def _train(
                 break
             if done >= 0.5 and renew and not renewed:
                 judges, renewed = renew(ppo.policy, False), True
-            ppo.rate, ppo.so_far = judges.rate, judges.so_far
+            ppo.rate, ppo.read = judges.rate, judges.read
             ppo.kl_target = ppo.config.kl_target * min(1.0, done / RISE)
             picked = ppo.rng.integers(0, len(prompts), ppo.prompts_each)
             row = {"round": len(rounds), "renewed": renewed}

@@ -55,16 +55,18 @@ def pieces(examples: Some) -> list[Some]:
     return [examples.take(some) for some in alike(examples.lengths, n)]
 
 
-def task_of(train: Examples, held_out: Examples, batch_size: int) -> Task:
-    """Examples drawn at random to learn from, and others, in order, to measure on."""
+def task_of(train: Examples, held_out: Examples, rows: int) -> Task:
+    """Examples drawn at random to learn from, and others, in order, to measure on;
+    about so many rows at a time."""
+    drawn, n = (max(1, rows // some.rows_each) for some in (train, held_out))
 
     def next_batch(rng: np.random.Generator) -> Examples:
-        return train.take(rng.integers(0, len(train), batch_size))
+        return train.take(rng.integers(0, len(train), drawn))
 
-    def validation(n: int) -> Iterator[Examples]:
-        end = min(n or len(held_out), len(held_out))
-        for start in range(0, end, batch_size):
-            some = held_out.take(np.arange(start, min(end, start + batch_size)))
+    def validation(most: int) -> Iterator[Examples]:
+        end = min(most or len(held_out), len(held_out))
+        for start in range(0, end, n):
+            some = held_out.take(np.arange(start, min(end, start + n)))
             yield from pieces(some)
 
     return Task(next_batch, validation, math.nan, sample=lambda rng: "", split=pieces)

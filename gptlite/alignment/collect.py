@@ -22,8 +22,8 @@ from gptlite.tasks.chat import Chat
 from gptlite.text.chat import Conversation, conversation, render_prompt
 from gptlite.text.tokenizer import Tokenizer
 
-GROUP = 8  # answers to a prompt
-AT_A_TIME = 32  # prompts
+GROUP = 4  # answers to a prompt: with more, the same number of pairs has fewer answers
+AT_A_TIME = 64  # prompts
 LONGEST = 32, 32  # tokens: of a prompt, of an answer
 
 

@@ -103,7 +103,7 @@ def as_examples(
     """
     if any(rating.grade is None for rating in ratings.learned):
         train, held_out = (as_pairs(some) for some in ratings)
-        talks = [talk for pair in train for talk in pair]
+        talks = list(dict.fromkeys(talk for pair in train for talk in pair))
         learned, measured = (pairs_of(some, tokenizer, T) for some in (train, held_out))
         return Examples(learned, measured, talks, held_out)
     parts = grades.graded_answers(*ratings)

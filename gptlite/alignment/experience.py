@@ -22,7 +22,7 @@ from gptlite.parallel.pool import WorkerPool
 from gptlite.text.chat import END, Conversation, Message, render_prompt, special_ids
 from gptlite.text.tokenizer import Tokenizer
 
-TOGETHER = 32  # answers that are sampled in a batch, at most
+TOGETHER = 64  # answers that are sampled in a batch, at most
 STILL = 0.75  # share of these that still go on, at which the others are left
 AT_A_TIME = 16  # answers that a worker reads: room for their activations is large
 AS_IT_IS = Sampling()  # from the policy itself: else its probabilities would be others

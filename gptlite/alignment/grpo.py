@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from gptlite.alignment.experience import Answers
 from gptlite.alignment.objectives import group_advantages
 from gptlite.alignment.policy import PolicyLoss
 from gptlite.alignment.ppo import PPO
@@ -45,8 +44,8 @@ class GRPO(PPO):
         return super().update([p for p in prompts for _ in range(GROUP)])
 
     def worth(
-        self, rewards: np.ndarray, log_ratio: np.ndarray, values: np.ndarray,
-        answers: Answers,
-    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+        self, rewards: np.ndarray, log_ratio: np.ndarray, expected: np.ndarray,
+        mask: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
         each = group_advantages(rewards.reshape(-1, GROUP)).reshape(-1)
-        return np.where(answers.mask, each[:, None], 0.0), np.zeros_like(values)
+        return np.where(mask, each[:, None], 0.0)

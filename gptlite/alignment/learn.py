@@ -85,7 +85,7 @@ def training_of(config: RewardConfig, seed: int) -> TrainConfig:
     """How a reward model is trained."""
     return TrainConfig(
         steps=config.reward_steps, batch_size=config.reward_rows, seed=seed,
-        learning_rate=config.reward_learning_rate,
+        learning_rate=config.reward_learning_rate, optimizer="muon",
         warmup_steps=min(20, config.reward_steps // 5), eval_every=50, sample_every=0,
         checkpoint_every=0,
     )  # fmt: skip
@@ -127,7 +127,7 @@ def learn_reward(
         store.write(Path(out) / f"{name}.jsonl", some)
     report = health(learned.rate, x.pairs, truth, learned.spread)
     return learned, {
-        "out": out, "ratings": len(x.learned), "steps": summary.steps,
+        "out": out, "ratings": x.learned.n_tokens, "steps": summary.steps,
         "seconds": time.perf_counter() - start, "interrupted": summary.interrupted,
         **report,
     }  # fmt: skip
@@ -199,7 +199,7 @@ def judges_of(model: RewardModel, rater: str) -> Judges:
     """A learned reward, and what the programmed rater meant; without one, the same."""
     truth = _of_answer(rater)
     if truth is None:
-        return Judges(model.rate, model.rate, model.so_far)
+        return Judges(model.rate, model.rate, model.read)
     return Judges(
-        model.rate, lambda talks: np.array([truth(c) for c in talks]), model.so_far
+        model.rate, lambda talks: np.array([truth(c) for c in talks]), model.read
     )

@@ -16,7 +16,8 @@ from gptlite.text.chat import Conversation
 from gptlite.text.tokenizer import Tokenizer
 
 Rate = Callable[[Sequence[Conversation]], np.ndarray]  # whole conversations → rewards
-SoFar = Callable[[np.ndarray, np.ndarray], np.ndarray]  # ids, mask (B, T) → (B, T)
+# answers (B, T) → rewards (B,), and rewards after each of their tokens (B, T)
+Read = Callable[[Answers], tuple[np.ndarray, np.ndarray]]
 
 MEASURED = 256  # answers
 AT_A_TIME = 128  # of these
@@ -26,12 +27,12 @@ AROUND = 2.0  # times a distance, and by it: which looks tell what was there
 
 class Judges(NamedTuple):
     """rate: what is learned from, such as a reward model. truth: what was meant; the
-    same where nothing else is known. so_far: rewards after each token of unfinished
-    answers, if `rate` can be asked for these."""
+    same where nothing else is known. read: the rewards of answers as they were sampled,
+    and what these were after each token, if the judge can be asked for that."""
 
     rate: Rate
     truth: Rate
-    so_far: SoFar | None = None
+    read: Read | None = None
 
 
 def measure(

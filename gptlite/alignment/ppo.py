@@ -22,7 +22,7 @@ from gptlite.alignment.experience import (
     ends,
     sample_answers,
 )
-from gptlite.alignment.measure import Rate, SoFar
+from gptlite.alignment.measure import Rate, Read
 from gptlite.alignment.objectives import gae, whitened
 from gptlite.alignment.policy import PolicyLoss
 from gptlite.alignment.settings import PPOConfig
@@ -41,17 +41,17 @@ class PPO:
 
     policy: a model `with_head`. reference: the model that it began as, frozen. rate:
     gives each conversation a reward. truth: if it is known what was meant, it is shown
-    beside the reward, and not learned from. so_far: what the rater thinks of an answer
-    after each of its tokens (see `Judges`).
+    beside the reward, and not learned from. read: rates answers too, and says what the
+    rater thinks of each after each of its tokens (see `Judges`).
     """
 
     def __init__(
         self, policy: GPT, reference: GPT, tokenizer: Tokenizer, rate: Rate,
         config: PPOConfig, pool: WorkerPool, *, rng: np.random.Generator,
-        truth: Rate | None = None, so_far: SoFar | None = None,
+        truth: Rate | None = None, read: Read | None = None,
     ) -> None:  # fmt: skip
         self.policy, self.tokenizer = policy, tokenizer
-        self.rate, self.truth, self.so_far = rate, truth, so_far
+        self.rate, self.truth, self.read = rate, truth, read
         self.config, self.rng = config, rng
         self.kl_weight, self.kl_target = config.kl_weight, config.kl_target
         # rounds so far, and a mean of the weights after each
@@ -83,8 +83,9 @@ class PPO:
             self.policy, self.tokenizer, prompts, c.longest, rng=rng,
             pool=self.trainer.pool,
         )  # fmt: skip
-        rewards = self.rate(answers.conversations) - c.unfinished * ~answers.finished
-        x, kl, explained = self.experience(answers, rewards)
+        rewards, so_far = self.judged(answers)
+        rewards = rewards - c.unfinished * ~answers.finished
+        x, kl, explained = self.experience(answers, rewards, so_far)
         self.trainer.objective = self.loss().objective()
         means: list[dict[str, float]] = []
         cuts = range(c.minibatch, len(x), c.minibatch)
@@ -129,15 +130,25 @@ class PPO:
         finally:
             params[...] = last
 
+    def judged(self, answers: Answers) -> tuple[np.ndarray, np.ndarray | float]:
+        """Rewards (B,), and what the rater thinks so far (B, T), or 0."""
+        if self.read and self.config.so_far:
+            return self.read(answers)
+        return self.rate(answers.conversations), 0.0
+
     def experience(
-        self, answers: Answers, rewards: np.ndarray
+        self, answers: Answers, rewards: np.ndarray, so_far: np.ndarray | float = 0.0
     ) -> tuple[Experience, np.ndarray, float]:
         """All that the losses look at; each answer's distance, nats (B,); and the share
-        of the variance of what came that was expected, at most 1."""
+        of the variance of what came that was expected, at most 1.
+
+        Expected is what the rater thinks so far, corrected by the value head.
+        """
         ids, mask = answers.ids, answers.mask
         old, values = self.reader.read(ids, mask)
         reference, _ = self.reference.read(ids, mask)
-        advantages, expected = self.worth(rewards, old - reference, values, answers)
+        expected = values + so_far
+        advantages = self.worth(rewards, old - reference, expected, mask)
         returns = advantages + values  # what the head has to know, beside `so_far`
         known = 1 - np.var(advantages[mask]) / max(
             np.var((advantages + expected)[mask]), 1e-12
@@ -148,16 +159,13 @@ class PPO:
         return x, ((old - reference) * mask).sum(axis=1), float(known)
 
     def worth(
-        self, rewards: np.ndarray, log_ratio: np.ndarray, values: np.ndarray,
-        answers: Answers,
-    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
-        """(advantages, what was expected), each (B, T), of answers with these rewards
-        (B,). Expected is what the rater thinks so far, corrected by the value head."""
-        c, mask = self.config, answers.mask
-        if self.so_far and c.so_far:
-            values = values + self.so_far(answers.ids, mask)
+        self, rewards: np.ndarray, log_ratio: np.ndarray, expected: np.ndarray,
+        mask: np.ndarray,
+    ) -> np.ndarray:  # fmt: skip
+        """(B, T): advantages of answers with these rewards (B,), where so much (B, T)
+        was expected."""
         each = token_rewards(rewards, log_ratio, mask, self.kl_weight)
-        return gae(each, values, mask, c.gamma, c.lam), values
+        return gae(each, expected, mask, self.config.gamma, self.config.lam)
 
 
 def token_rewards(

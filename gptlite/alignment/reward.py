@@ -26,18 +26,25 @@ from gptlite.text.tokenizer import Tokenizer
 from gptlite.training.step import Objective
 
 AT_A_TIME = 16  # conversations that a worker scores
+GROUP = 8  # answers to a prompt that are compared with each other
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """Conversations as rows, padded on the right, with what was said of them.
 
-    ids: (R, T) int64. last: (R,), where the answer's last token is. grades: (R,), or
-    None: then the rows are pairs, the better one first.
+    Rows are in groups, such as answers to one prompt: a step takes whole ones, so that
+    an answer is read once, however many others it was compared with (Ouyang et al.
+    2022). ids: (R, T) int64. last: (R,), where the answer's last token is. starts:
+    (G + 1,), which row is each group's first, and R. orders: for each group (P, 2),
+    which of its rows is better than which. grades: (R,), or None; with them, groups
+    are of one row and have no orders.
     """
 
     ids: np.ndarray
     last: np.ndarray
+    starts: np.ndarray
+    orders: tuple[np.ndarray, ...] = ()
     grades: np.ndarray | None = None
 
     @property
@@ -46,28 +53,38 @@ class Judged:
 
     @property
     def rows_each(self) -> int:
-        return 2 if self.grades is None else 1
+        """Rows of a group, on average."""
+        return -(-len(self.ids) // max(1, len(self)))
 
     @property
     def lengths(self) -> np.ndarray:
-        """Tokens of each pair's longer answer, or of each graded one."""
-        return self.last.reshape(-1, self.rows_each).max(axis=1) + 1
+        """Tokens of each group's longest row."""
+        return np.maximum.reduceat(self.last, self.starts[:-1]) + 1
 
     def __len__(self) -> int:
-        return len(self.ids) // self.rows_each
+        return len(self.starts) - 1
 
     @property
     def n_tokens(self) -> int:
         """What the mean of the loss is taken over: pairs, or graded answers."""
-        return len(self)
+        return len(self.pairs) if self.grades is None else len(self.ids)
+
+    @property
+    def pairs(self) -> np.ndarray:
+        """(P, 2): which row is better than which."""
+        found = [at + two for at, two in zip(self.starts, self.orders, strict=False)]
+        return np.concatenate([np.empty((0, 2), np.int64), *found])
 
     def take(self, which: np.ndarray) -> Judged:
-        """These pairs, or graded answers, without columns that are padding in all."""
-        n = self.rows_each
-        at = (which[:, None] * n + np.arange(n)).reshape(-1)
+        """These groups, without columns that are padding in all."""
+        sizes = np.diff(self.starts)[which]
+        starts = np.append(0, np.cumsum(sizes))
+        at = np.arange(starts[-1]) + np.repeat(self.starts[which] - starts[:-1], sizes)
         last = self.last[at]
+        orders = tuple(self.orders[i] for i in which) if self.orders else ()
         grades = None if self.grades is None else self.grades[at]
-        return Judged(self.ids[at, : last.max(initial=0) + 1], last, grades)
+        ids = self.ids[at, : last.max(initial=0) + 1]
+        return Judged(ids, last, starts, orders, grades)
 
     def part(self, rank: int, size: int) -> Judged:
         """Worker `rank`'s share: every size-th, so that all shares are alike."""
@@ -91,9 +108,22 @@ def as_rows(
 def pairs_of(
     pairs: Sequence[tuple[Conversation, Conversation]], tokenizer: Tokenizer, T: int
 ) -> Judged:
-    """(better, worse) conversations as a batch."""
-    both = [conversation for pair in pairs for conversation in pair]
-    return Judged(*as_rows(both, tokenizer, T))
+    """(better, worse) conversations as a batch; its groups are answers to one prompt,
+    at most GROUP of them."""
+    groups = list[tuple[dict[Conversation, int], list[list[int]]]]()
+    of_prompts: dict[tuple[Conversation, Conversation], int] = {}
+    for two in pairs:
+        prompts = two[0][:-1], two[1][:-1]
+        i = of_prompts.get(prompts, -1)
+        if i < 0 or len({*groups[i][0], *two}) > GROUP:
+            i = of_prompts[prompts] = len(groups)
+            groups.append(({}, []))
+        talks, order = groups[i]
+        order.append([talks.setdefault(talk, len(talks)) for talk in two])
+    rows = [talk for talks, _ in groups for talk in talks]
+    starts = np.append(0, np.cumsum([len(talks) for talks, _ in groups], dtype=int))
+    orders = tuple(np.array(order) for _, order in groups)
+    return Judged(*as_rows(rows, tokenizer, T), starts, orders)
 
 
 def graded(
@@ -102,14 +132,17 @@ def graded(
 ) -> Judged:  # fmt: skip
     """Conversations with a grade each as a batch."""
     ids, last = as_rows(conversations, tokenizer, T)
-    return Judged(ids, last, np.asarray(grades, np.float32))
+    starts = np.arange(len(ids) + 1)
+    return Judged(ids, last, starts, grades=np.asarray(grades, np.float32))
 
 
-def _last_hidden(model: GPT, a: Arena, batch: Judged, weights: PackedWeights | None
-                 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+def _last_hidden(
+    model: GPT, a: Arena, ids: np.ndarray, last: np.ndarray,
+    weights: PackedWeights | None = None,
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Run the model; what it thinks at the end of each answer (R, C), and where."""
-    model.hidden(a, batch.ids, weights=weights)
-    at = np.arange(len(batch.ids)) * batch.ids.shape[1] + batch.last
+    model.hidden(a, ids, weights=weights)
+    at = np.arange(len(ids)) * ids.shape[1] + last
     return rows(a.final_norm)[at], at
 
 
@@ -117,15 +150,19 @@ def _losses(scores: np.ndarray, batch: Judged) -> tuple[np.ndarray, np.ndarray]:
     """(losses (n,), d scores (R,)) of scores (R,)."""
     if batch.grades is not None:
         return squared(scores, batch.grades)
-    losses, better, worse = pairwise(scores[::2], scores[1::2])
-    return losses, np.stack([better, worse], axis=1).reshape(-1)
+    better, worse = batch.pairs.T
+    losses, *slopes = pairwise(scores[better], scores[worse])
+    dscores = np.zeros_like(scores, np.float64)
+    for pair_rows, slope in zip((better, worse), slopes, strict=True):
+        np.add.at(dscores, pair_rows, slope)  # a row may be in many pairs
+    return losses, dscores
 
 
 def judge(
     model: GPT, g: Arena, a: Arena, batch: Judged, weights: PackedWeights | None = None
 ) -> tuple[float, float]:
     """Sums over the batch of the loss and of pairs in the right order; adds into g."""
-    last, at = _last_hidden(model, a, batch, weights)
+    last, at = _last_hidden(model, a, batch.ids, batch.last, weights)
     scores = head_forward(model.params, last)
     losses, dscores = _losses(scores, batch)
     dlast = np.zeros_like(last)
@@ -133,15 +170,15 @@ def judge(
     a.dnorm.fill(0)
     rows(a.dnorm)[at] = dlast
     model.backward(g, a, batch, weights)
-    right = float((scores[::2] > scores[1::2]).sum()) if batch.grades is None else 0.0
-    return float(losses.sum()), right
+    better, worse = batch.pairs.T
+    return float(losses.sum()), float((scores[better] > scores[worse]).sum())
 
 
 def judge_loss(
     model: GPT, a: Arena, batch: Judged, weights: PackedWeights | None = None
 ) -> float:
     """The loss's sum alone."""
-    last, _ = _last_hidden(model, a, batch, weights)
+    last, _ = _last_hidden(model, a, batch.ids, batch.last, weights)
     return float(_losses(head_forward(model.params, last), batch)[0].sum())
 
 
@@ -152,18 +189,20 @@ def scores_of(
     model: GPT, tokenizer: Tokenizer, conversations: Sequence[Conversation]
 ) -> np.ndarray:
     """(R,) float64: the rewards of whole conversations, on all cores."""
-    lengths = [sum(len(m.content) for m in c) for c in conversations]
+    known = {c: i for i, c in enumerate(dict.fromkeys(conversations))}
+    different = list(known)  # each is read once
+    lengths = [sum(len(m.content) for m in c) for c in different]
     found, T = np.zeros(len(lengths)), model.config.context_length
 
     def work(rank: int, some: np.ndarray) -> None:
-        ids, last = as_rows([conversations[i] for i in some], tokenizer, T)
+        ids, last = as_rows([different[i] for i in some], tokenizer, T)
         a = model.activations(len(ids), ids.shape[1], for_backward=False)
-        hidden, _ = _last_hidden(model, a, Judged(ids, last), None)
+        hidden, _ = _last_hidden(model, a, ids, last)
         found[some] = head_forward(model.params, hidden)
 
     with WorkerPool(available_cores()) as pool:
         pool.map(work, alike(lengths, AT_A_TIME))
-    return found
+    return found[[known[c] for c in conversations]]
 
 
 def centred(model: GPT, scores: np.ndarray) -> float:

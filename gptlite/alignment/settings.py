@@ -15,16 +15,16 @@ class RewardConfig:
     rater: a programmed one, if there are no ratings by people. pairs: of answers that
     he compares. noise: share of them in which he names the wrong one. held_out:
     pairs without noise, of answers to other prompts, that the model is measured on.
-    reward_rows: pairs, or graded answers, in a step of its training.
+    reward_rows: answers that are read in a step of its training.
     """
 
     rater: str = ""
     pairs: int = 2000
     noise: float = 0.0
     held_out: int = 500
-    reward_steps: int = 120
-    reward_rows: int = 32
-    reward_learning_rate: float = 3e-4
+    reward_steps: int = 60
+    reward_rows: int = 64
+    reward_learning_rate: float = 5e-4
 
     def __post_init__(self) -> None:
         check_numbers(
@@ -64,7 +64,7 @@ class PPOConfig:
     entropy_weight: float = 0.0
     whiten: bool = True
     kl_weight: float = 0.5
-    kl_target: float = 6.0
+    kl_target: float = 7.0
     kl_stop: float = 0.05
     unfinished: float = 1.0
     learning_rate: float = 1.5e-4
@@ -88,7 +88,7 @@ class Alignment:
     again: pairs of the policy's own answers that a programmed rater compares when half
     is done, and from which the reward model goes on learning; 0: none."""
 
-    rounds: int = 50
+    rounds: int = 45
     seconds: float = 0.0
     rank: int = 8
     workers: int = 0
@@ -104,13 +104,14 @@ class Alignment:
 class DPOConfig:
     """How a policy is trained on pairs alone.
 
-    beta: how dear it is to leave the reference. rows: pairs in a step. longest: tokens
-    of an answer, when it is measured. rank: > 0 trains a LoRA adapter.
+    beta: how dear it is to leave the reference. rows: answers, two a pair, in a
+    step. longest: tokens of an answer, when it is measured. rank: > 0 trains a LoRA
+    adapter.
     """
 
     beta: float = 0.1
     steps: int = 100
-    rows: int = 32
+    rows: int = 64
     learning_rate: float = 1e-4
     longest: int = 32
     rank: int = 0

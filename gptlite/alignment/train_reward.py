@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gptlite.alignment.batches import task_of
-from gptlite.alignment.experience import Reader
+from gptlite.alignment.experience import Answers, Reader, ends
 from gptlite.alignment.reward import REWARD, Judged, centred, scores_of
 from gptlite.config import TrainConfig
 from gptlite.errors import CheckpointError, ConfigError
@@ -17,7 +17,7 @@ from gptlite.models.gpt import GPT
 from gptlite.models.head import load_head, with_head
 from gptlite.models.lora import fingerprint
 from gptlite.parallel.pool import WorkerPool, available_cores
-from gptlite.text.chat import Conversation
+from gptlite.text.chat import END, Conversation, special_ids
 from gptlite.text.tokenizer import Tokenizer
 from gptlite.training.loop import Loop, Summary
 from gptlite.training.run import Run, open_run
@@ -49,14 +49,19 @@ class RewardModel:
         """(R,) float64: a reward for each conversation that ends with an answer."""
         return scores_of(self.model, self.tokenizer, conversations)
 
-    def so_far(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
-        """(B, T): the reward of an answer that would end here, where mask is true.
+    def read(self, answers: Answers) -> tuple[np.ndarray, np.ndarray]:
+        """Rewards (B,), and where the next token is chosen, what the reward would be
+        if the answer ended there (B, T). From one reading.
 
-        ids, mask: as those of `Answers`. Nobody taught the model to judge unfinished
-        answers, but its head can be read at every token.
+        Nobody taught the model to judge unfinished answers, but its head can be read at
+        every token. An answer that did not end is judged with an end as its last token.
         """
+        ids, where = answers.ids.copy(), answers.mask.copy()
+        last = np.arange(len(ids)), ends(answers.mask) - 1
+        ids[last], where[last] = special_ids(self.tokenizer)[END], True
         with WorkerPool(available_cores()) as pool:
-            return Reader(self.model, pool).read(ids, mask)[1]
+            _, found = Reader(self.model, pool).read(ids, where)
+        return found[last], found * answers.mask
 
     def check_tokenizer(self, tokenizer: Tokenizer) -> None:
         """Whether a policy with this tokenizer can be rated."""

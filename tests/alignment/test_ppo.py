@@ -72,25 +72,37 @@ def test_what_is_handed_over_is_a_mean_of_the_weights_after_each_round() -> None
 
 def test_an_opinion_so_far_is_a_baseline_and_no_reward() -> None:
     """At λ = 1 an answer is worth the same, whatever was thought on the way."""
-    opinion = np.random.default_rng(0)
-    answers, found = None, []
-    for so_far in (None, lambda ids, mask: opinion.normal(size=mask.shape) * mask):
-        with WorkerPool(1) as pool:
-            ppo = trainer(PPO, replace(FEW, lam=1.0), pool)
-            ppo.so_far = so_far
-            answers = answers or sample_answers(
-                ppo.policy, TOKENIZER, PROMPTS, 6, rng=np.random.default_rng(1)
-            )
-            zeros = np.zeros(answers.mask.shape)
-            rewards = np.arange(4.0)
-            advantages, expected = ppo.worth(rewards, zeros, zeros, answers)
-            x, _, known = ppo.experience(answers, rewards)
-        found.append(advantages + expected)
-        assert np.isfinite(x.advantages).all() and known <= 1
-        assert (expected != 0).any() == (so_far is not None)
-    wanted = np.where(answers.mask, rewards[:, None], 0.0)  # type: ignore[union-attr]
-    np.testing.assert_allclose(found[0], wanted, atol=1e-12)
-    np.testing.assert_allclose(found[1] * answers.mask, wanted, atol=1e-12)  # type: ignore[union-attr]
+    rewards = np.arange(4.0)
+    with WorkerPool(1) as pool:
+        ppo = trainer(PPO, replace(FEW, lam=1.0, whiten=False), pool)
+        ppo.kl_weight = 0.0
+        rng = np.random.default_rng(1)
+        answers = sample_answers(ppo.policy, TOKENIZER, PROMPTS, 6, rng=rng)
+        mask = answers.mask
+        thought = rng.normal(size=mask.shape) * mask
+        for so_far in (0.0, thought):
+            x, _, known = ppo.experience(answers, rewards, so_far)
+            worth = x.advantages + x.values + so_far
+            wanted = np.where(mask, rewards[:, None], 0.0)
+            np.testing.assert_allclose(worth * mask, wanted, atol=1e-12)
+            np.testing.assert_allclose(
+                x.returns, wanted - so_far * mask, atol=1e-12
+            )  # the head learns what is missing
+            assert known <= 1
+
+
+def test_a_rater_that_can_read_is_asked_once() -> None:
+    """His rewards and opinions are taken, and `rate` is not asked, unless so_far is
+    switched off."""
+    with WorkerPool(1) as pool:
+        for on in (True, False):
+            ppo = trainer(PPO, replace(FEW, so_far=on), pool)
+            rng = np.random.default_rng(1)
+            answers = sample_answers(ppo.policy, TOKENIZER, PROMPTS, 6, rng=rng)
+            ppo.rate = lambda talks: np.zeros(len(talks))
+            ppo.read = lambda a: (np.ones(len(a.ids)), np.full(a.mask.shape, 2.0))
+            rewards, so_far = ppo.judged(answers)
+            assert rewards.mean() == on and np.mean(so_far) == 2 * on
 
 
 def test_the_weight_of_the_distance_holds_the_policy_back() -> None:

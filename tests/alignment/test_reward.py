@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from gptlite.alignment.reward import (
+    GROUP,
     REWARD,
-    Judged,
     centred,
     graded,
     judge,
@@ -97,7 +97,7 @@ def test_it_learns_what_is_preferred_and_scores_what_it_has_not_seen() -> None:
     with WorkerPool(1) as pool:
         trainer = Trainer(model, TrainConfig(learning_rate=3e-3), pool, REWARD)
         for _ in range(60):
-            trainer.step([batch.take(rng.integers(0, 200, 32))])
+            trainer.step([batch.take(rng.integers(0, len(batch), 8))])
     new = examples(100, seed=1)
     better, worse = (scores_of(model, TOKENIZER, [p[i] for p in new]) for i in (0, 1))
     assert (better > worse).mean() > 0.95
@@ -119,14 +119,49 @@ def test_scores_do_not_depend_on_the_company() -> None:
     np.testing.assert_allclose(together, alone, atol=1e-5)
 
 
-def test_parts_keep_pairs_together() -> None:
-    batch = pairs_of(examples(5), TOKENIZER, 24)
+def asked(prompt: str, text: str) -> Conversation:
+    return conversation(("user", prompt), ("assistant", text))
+
+
+def test_answers_to_a_prompt_are_read_once_however_often_compared() -> None:
+    rng, model = np.random.default_rng(0), in_float64(adapter=False)
+    pairs = []
+    for prompt in ("owl", "fox cat", "dog"):
+        texts = [" ".join(WORDS[i] for i in rng.integers(0, 6, n)) for n in (1, 2, 3)]
+        pairs += [[asked(prompt, texts[i]) for i in two] for two in ((0, 1), (2, 1))]
+    pairs = [(pairs[i][0], pairs[i][1]) for i in rng.permutation(6)]
+    batch = pairs_of(pairs, TOKENIZER, 24)
+    assert (len(batch), len(batch.ids), batch.n_tokens) == (3, 9, 6)
+    alone = [pairs_of([pair], TOKENIZER, 24) for pair in pairs]
+    found = []
+    for some in ([batch], alone):
+        g, loss = model.params.like(), 0.0
+        for x in some:
+            a = model.activations(*x.ids.shape)
+            loss += judge(model, g, a, x)[0]
+        found.append((loss, g.flat))
+    assert found[0][0] == pytest.approx(found[1][0], rel=1e-12)
+    np.testing.assert_allclose(found[0][1], found[1][1], atol=1e-12)
+
+
+def test_parts_keep_answers_to_a_prompt_together() -> None:
+    pairs = [(asked(WORDS[i], "please"), asked(WORDS[i], "dog")) for i in range(4)]
+    pairs += [(asked("cat", "thanks"), asked("cat", "dog"))]
+    batch = pairs_of(pairs, TOKENIZER, 24)
     parts = [batch.part(rank, 3) for rank in range(3)]
-    assert [len(part) for part in parts] == [2, 2, 1]
-    pairs = batch.last.reshape(-1, 2)
-    for rank, part in enumerate(parts):
-        assert (part.last.reshape(-1, 2) == pairs[rank::3]).all()
-    assert Judged(batch.ids, batch.last, np.zeros(10)).rows_each == 1
+    assert [len(part) for part in parts] == [2, 1, 1]
+    assert [part.n_tokens for part in parts] == [2, 1, 2]
+    assert parts[2].pairs.tolist() == [[0, 1], [2, 1]]
+    again = batch.take(np.array([3, 2, 2]))  # drawn twice, it counts twice
+    assert len(again.ids) == 2 + 3 + 3
+    assert again.pairs.tolist() == [[0, 1], [2, 3], [4, 3], [5, 6], [7, 6]]
+
+
+def test_a_group_has_a_limit_and_other_prompts_have_their_own() -> None:
+    many = pairs_of(examples(30), TOKENIZER, 24)  # all of one prompt
+    assert max(np.diff(many.starts)) <= GROUP and many.n_tokens == 30
+    apart = [(asked("owl", "please"), asked("dog", "please"))] * 2
+    assert len(pairs_of(apart, TOKENIZER, 24)) == 1  # both of the same two
 
 
 def test_what_cannot_be_is_said() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from gptlite.alignment.align import align
 from gptlite.alignment.collect import chat_prompts, collect
+from gptlite.alignment.experience import Answers
 from gptlite.alignment.measure import Judges, truth_at
 from gptlite.alignment.raters import ProgrammedRater
 from gptlite.alignment.reward import as_rows, pairs_of
@@ -23,7 +24,14 @@ from gptlite.alignment.watch import alarms
 from gptlite.config import GPTConfig, TrainConfig
 from gptlite.errors import CheckpointError, ConfigError, DataError, TrainingError
 from gptlite.models.gpt import GPT
-from gptlite.text.chat import SPECIAL, Conversation, conversation, render_prompt
+from gptlite.text.chat import (
+    END,
+    SPECIAL,
+    Conversation,
+    conversation,
+    render_prompt,
+    special_ids,
+)
 from gptlite.text.learn import train_bpe
 from gptlite.training.run import Run
 from tests.alignment.test_reward import TOKENIZER, examples
@@ -69,12 +77,24 @@ def test_a_reward_can_be_read_before_the_answer_has_ended(
     model = rewarded(base, tmp_path / "reward")
     talks = [talk for pair in examples(3, seed=3) for talk in pair]
     ids, last = as_rows(talks, TOKENIZER, 64)
-    mask = np.arange(ids.shape[1]) <= last[:, None]  # also where an answer has ended
-    found = model.so_far(ids, mask)
-    np.testing.assert_allclose(found[range(6), last], model.rate(talks), atol=1e-5)
-    for end in (2, 4):  # what comes later is not seen
-        cut = model.so_far(ids[:, :end], mask[:, :end])
-        np.testing.assert_allclose(cut, found[:, :end], atol=1e-5)
+    at = np.arange(ids.shape[1])
+    mask = (at >= 2) & (at < last[:, None])  # where the next token is chosen
+
+    def read(ids: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        ended = np.ones(len(ids), bool)
+        return model.read(Answers(ids, mask, ended, np.zeros(mask.shape), talks))
+
+    rewards, so_far = read(ids, mask)
+    np.testing.assert_allclose(rewards, model.rate(talks), atol=1e-5)
+    assert (so_far[~mask] == 0).all() and (so_far[mask] != 0).all()
+    for end in (4, 6):  # what comes later is not seen; what does not end is ended
+        cut, thought = read(ids[:, :end], mask[:, :end] & (at[:end] < end - 1))
+        np.testing.assert_allclose(thought[:, : end - 1], so_far[:, : end - 1],
+                                   atol=1e-5)  # fmt: skip
+        closed = ids[:, :end].copy()
+        closed[:, -1] = special_ids(TOKENIZER)[END]
+        same, _ = read(closed, mask[:, :end] & (at[:end] < end - 1))
+        np.testing.assert_allclose(cut, same, atol=1e-5)
 
 
 def early(talks: Sequence[Conversation]) -> np.ndarray:

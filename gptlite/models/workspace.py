@@ -11,12 +11,13 @@ from gptlite.models.gpt import GPT
 class Workspace:
     """What one worker needs to run a model: gradients, and room for activations.
 
-    One buffer serves the largest batch; the views on it are kept per (B, T).
+    One buffer serves the largest batch; the views on it are kept per (B, T). grads:
+    `None` for zeros like the parameters; or what stands for them.
     """
 
-    def __init__(self, model: GPT) -> None:
+    def __init__(self, model: GPT, grads: Arena | None = None) -> None:
         self.model = model
-        self.grads = model.params.like()
+        self.grads = model.params.like() if grads is None else grads
         self._buffer = np.zeros(0, model.params.flat.dtype)
         self._views: dict[tuple[int, int, bool], Arena] = {}
 

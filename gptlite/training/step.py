@@ -30,8 +30,8 @@ class Objective:
     """
 
     names: tuple[str, ...]
-    run: Callable[[GPT, Arena, Arena, Any, PackedWeights], Any]
-    measure: Callable[[GPT, Arena, Any, PackedWeights], float]
+    run: Callable[[GPT, Arena, Arena, Any, PackedWeights | None], Any]
+    measure: Callable[[GPT, Arena, Any, PackedWeights | None], float]
 
 
 LANGUAGE = Objective(("loss",), GPT.loss_and_gradients, GPT.loss)  # nats, of each token
@@ -81,20 +81,33 @@ def train_step(
             n_tokens += mine.n_tokens
 
     shard = comm.reduce_scatter(grads.flat, optimizer.shards)
+    result, grad_scale = mean_of(
+        comm, objective, sums, n_tokens, shard, optimizer.config.grad_clip
+    )
+    if result.finite:
+        optimizer.update(comm.rank, shard, rate, grad_scale)
+    comm.all_gather(model.params.flat, optimizer.shards)
+    return result
+
+
+def mean_of(
+    comm: Communicator, objective: Objective, sums: np.ndarray, n_tokens: float,
+    shard: list[np.ndarray], grad_clip: float,
+) -> tuple[StepResult, float]:  # fmt: skip
+    """The step's result, the same for all workers, and what gradients are to be
+    multiplied by: the mean over all that counts, clipped.
+
+    sums, n_tokens: of this worker. shard: its part of the sum of all gradients.
+    """
     square_norm = sum(float(np.vdot(part, part)) for part in shard)
     *totals, n_tokens, square_norm = comm.all_reduce(
         np.array([*sums, n_tokens, square_norm])
     ).tolist()
-
     count = max(n_tokens, 1)  # a batch without a token that counts has no gradient
     norm = math.sqrt(square_norm) / count
     means = {k: x / count for k, x in zip(objective.names, totals, strict=True)}
     result = StepResult(means["loss"], norm, int(n_tokens), means)
-    if result.finite:
-        grad_scale = clip_factor(norm, optimizer.config.grad_clip) / count
-        optimizer.update(comm.rank, shard, rate, grad_scale)
-    comm.all_gather(model.params.flat, optimizer.shards)
-    return result
+    return result, clip_factor(norm, grad_clip) / count
 
 
 class Trainer:

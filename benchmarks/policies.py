@@ -42,7 +42,7 @@ SHOWN = ("reward_start_mean", "reward_start_p95", "reward_end_mean", "kl_nats",
          "reward_accuracy", "minutes")  # fmt: skip
 
 
-def policy(base: str, out: Path, rater: str, method: str, seed: int
+def policy(base: str, out: Path, rater: str, method: str, seed: int, looked: int
            ) -> dict[str, Any]:  # fmt: skip
     """One policy, and what became of it."""
     judge, config = str(out / f"{rater}-{seed}-reward"), RewardConfig(rater)
@@ -61,7 +61,7 @@ def policy(base: str, out: Path, rater: str, method: str, seed: int
         pairs = [as_pairs(some) for some in read_ratings(judge)]
         return train_dpo(base, run, *pairs, prompts.asked, judges,
                          DPOConfig(seed=seed))  # fmt: skip
-    what = Alignment(seed=seed, best_of=BEST_OF)
+    what = Alignment(seed=seed, best_of=BEST_OF, looked=looked)
     renew = renewal(judge, f"{run}-reward-again", config, what.again, seed)
     found = align(base, run, prompts.learned, prompts.asked, judges, PPOConfig(), what,
                   METHODS[method], renew=renew)  # fmt: skip
@@ -85,6 +85,9 @@ def main() -> None:
     parser.add_argument("--raters", nargs="+", default=["politeness", "sentiment"])
     parser.add_argument("--methods", nargs="+", default=[*METHODS, "dpo"])
     parser.add_argument("--seeds", type=int, default=5, metavar="N")
+    parser.add_argument("--looked", type=int, default=Alignment().looked, metavar="N",
+                        help="answers a look; with 1024, gain_share is worth reading, "
+                        "and minutes are not")  # fmt: skip
     args = parser.parse_args()
     out, rows = Path(args.out), list[dict[str, Any]]()
     for seed in range(args.seeds):
@@ -92,7 +95,8 @@ def main() -> None:
             for method in args.methods:
                 file = out / f"{rater}-{seed}-{method}.json"
                 if not file.exists():
-                    found = policy(args.base, out, rater, method, seed)
+                    found = policy(args.base, out, rater, method, seed,
+                                   args.looked)  # fmt: skip
                     found |= {"rater": rater, "method": method, "seed": seed}
                     files.write_text(file, json.dumps(found))
                 rows.append(json.loads(file.read_text(encoding="utf-8")))

@@ -30,7 +30,6 @@ from gptlite.training.loop import interruptible
 from gptlite.training.run import Run, open_run
 
 EVERY = 5  # rounds between looks at the policy
-LOOKED = 128  # answers
 RISE = 0.8  # share of the training after which the target stays: the mean catches up
 
 Renew = Callable[[GPT, bool], Judges]  # policy, whether it was asked before
@@ -154,12 +153,12 @@ def _train(
                 )
             rounds.append(row)
             if row["round"] % EVERY == 0:
-                _look(ppo, row, prompts, asked, judges)
+                _look(ppo, row, prompts, asked, judges, what.looked)
             _write(run, rounds)  # first: a row that no checkpoint holds is dropped
             _save(ppo, run, time.perf_counter() - start)
             _tell(rounds, known, say)
     if rounds:
-        _look(ppo, rounds[-1], prompts, asked, judges)
+        _look(ppo, rounds[-1], prompts, asked, judges, what.looked)
         _write(run, rounds)
     return judges
 
@@ -181,7 +180,7 @@ def _destroyed(ppo: PPO, prompt: Conversation) -> list[str]:
 
 def _look(
     ppo: PPO, row: dict[str, Any], prompts: Sequence[Conversation],
-    asked: Sequence[Conversation], judges: Judges,
+    asked: Sequence[Conversation], judges: Judges, n: int,
 ) -> None:  # fmt: skip
     """Add to a round's row what the policy, as it would be handed over, now says, and
     what that is worth."""
@@ -189,7 +188,7 @@ def _look(
     with ppo.averaged():
         row["samples"] = samples(model, tokenizer, prompts, longest)
         row["look"] = measure(model, tokenizer, asked, judges, longest,
-                              ppo.trainer.pool, ppo.reference, n=LOOKED)  # fmt: skip
+                              ppo.trainer.pool, ppo.reference, n=n)  # fmt: skip
 
 
 def _save(ppo: PPO, run: Run, seconds: float) -> None:

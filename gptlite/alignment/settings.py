@@ -86,7 +86,8 @@ class Alignment:
     """What to train and for how long. seconds: 0 is no limit. rank: > 0 trains a LoRA
     adapter beside frozen weights. best_of: > 1 measures the best of so many too.
     again: pairs of the policy's own answers that a programmed rater compares when half
-    is done, and from which the reward model goes on learning; 0: none."""
+    is done, and from which the reward model goes on learning; 0: none. looked:
+    answers, a multiple of 128, that each look on the way is taken from."""
 
     rounds: int = 45
     seconds: float = 0.0
@@ -95,9 +96,14 @@ class Alignment:
     seed: int = 0
     best_of: int = 0
     again: int = 500
+    looked: int = 128
 
     def __post_init__(self) -> None:
-        check_numbers(self, "rounds", "seconds rank workers seed best_of again")
+        check_numbers(self, "rounds looked", "seconds rank workers seed best_of again")
+        if self.looked % 128:
+            raise ConfigError(
+                f"wanted looked to be a multiple of 128, got {self.looked}"
+            )
 
 
 @dataclass(frozen=True, slots=True)

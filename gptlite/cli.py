@@ -96,6 +96,8 @@ def command_pretrain(args: argparse.Namespace) -> dict[str, Any]:
         process_started(),
         init_embeddings=args.init_embeddings,
     )
+    if result.run.silent:  # the first worker says it
+        return {}
     summary = result.summary
     name = None if args.resume else args.preset
     write_report(result.run, summary, result.model.n_params, f"gptlite {name or out}")

@@ -77,7 +77,8 @@ class GPTConfig:
 
 
 OPTIMIZERS = ("adamw", "muon")
-POOLS = ("threads", "sequential")
+THREADS = ("threads", "sequential")  # one after another
+POOLS = (*THREADS, "processes", "mpi")  # the last two: a model for each worker
 PRODUCTS = ("numba", "blas")
 DTYPES = ("float32", "bfloat16")  # of the factors in products with weights
 TOKENIZERS = ("char", "byte", "bpe")

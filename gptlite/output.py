@@ -27,7 +27,7 @@ def print_table(rows: list[dict[str, Any]]) -> None:
 
 
 def print_result(result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
+    if as_json and result:
         known = {k: None if v != v else v for k, v in result.items()}  # NaN: no JSON
         print(json.dumps(known, allow_nan=False))
         return

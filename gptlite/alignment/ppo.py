@@ -52,7 +52,7 @@ class PPO:
     ) -> None:  # fmt: skip
         self.policy, self.tokenizer = policy, tokenizer
         self.rate, self.truth, self.read = rate, truth, read
-        self.config, self.rng = config, rng
+        self.config, self.rng, self.pool = config, rng, pool
         self.kl_weight, self.kl_target = config.kl_weight, config.kl_target
         # rounds so far, and a mean of the weights after each
         self.rounds, self.mean = 0, policy.params.flat.copy()
@@ -81,7 +81,7 @@ class PPO:
         c, rng = self.config, self.rng
         answers = sample_answers(
             self.policy, self.tokenizer, prompts, c.longest, rng=rng,
-            pool=self.trainer.pool,
+            pool=self.pool,
         )  # fmt: skip
         rewards, so_far = self.judged(answers)
         rewards = rewards - c.unfinished * ~answers.finished

@@ -7,10 +7,12 @@ share one copy of the parameters, so that their all-gather has nothing to move.
 from __future__ import annotations
 
 import threading
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+Result = TypeVar("Result")
 Shard = list[slice]  # the parts of a flat buffer that belong to one worker
 
 
@@ -37,6 +39,20 @@ class Communicator(Protocol):
 
     def all_gather(self, flat: np.ndarray, shards: list[Shard]) -> None:
         """Every worker's shard of `flat` is in everyone's `flat` on return."""
+        ...
+
+
+class Pool(Protocol):
+    """Workers, of which some (`ranks`) are in this process: all, or one."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def ranks(self) -> Sequence[int]: ...
+
+    def run(self, function: Callable[[Any], Result]) -> list[Result]:
+        """`function(comm)` on each worker of this process; the results in order."""
         ...
 
 

@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from gptlite.errors import ConfigError, WorkerError
+from gptlite.errors import ConfigError, GptliteError, WorkerError
 from gptlite.parallel.channel import TIMEOUT, silence
 from gptlite.parallel.collectives import Collectives
 
@@ -67,10 +67,13 @@ def run(
     channel = MPIChannel(timeout=timeout)
     try:
         return function(Collectives(channel, algorithm=algorithm))
-    except BaseException:
+    except BaseException as error:
         if channel.size == 1:
             raise
-        traceback.print_exc()
+        if isinstance(error, GptliteError):  # its text says all
+            print(f"gptlite: error: {error}", file=sys.stderr)
+        else:
+            traceback.print_exc()
         sys.stderr.flush()
         _mpi().COMM_WORLD.Abort(1)
         raise

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from gptlite.config import POOLS
+from gptlite.config import THREADS
 from gptlite.errors import ConfigError
 from gptlite.parallel.communicator import Meeting, SharedMemory
 
@@ -75,9 +75,9 @@ class WorkerPool:
                 f"wanted at least 1 worker, got {n}; "
                 f"this machine has {available_cores()} cores"
             )
-        if backend not in POOLS:
-            raise ConfigError(f"wanted a pool among {POOLS}, got {backend!r}")
-        self.size, self.backend = n, backend
+        if backend not in THREADS:
+            raise ConfigError(f"wanted a pool among {THREADS}, got {backend!r}")
+        self.size, self.backend, self.ranks = n, backend, range(n)
         self._meeting = Meeting(n, one_at_a_time=backend == "sequential")
         self._threads = ThreadPoolExecutor(n, thread_name_prefix="gptlite-worker")
         self._closed = False

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
-from gptlite.config import POOLS
+from gptlite.config import THREADS
 from gptlite.errors import ConfigError, WorkerError
 from gptlite.parallel.channel import TIMEOUT, Channel, check_size, finished, silence
 from gptlite.parallel.collectives import Collectives
@@ -98,9 +98,10 @@ class ThreadWorkers:
         timeout: float = TIMEOUT, wrap: Callable[[Channel], Channel] = lambda c: c,
     ) -> None:  # fmt: skip
         check_size(n)
-        if backend not in POOLS:
-            raise ConfigError(f"wanted a pool among {POOLS}, got {backend!r}")
+        if backend not in THREADS:
+            raise ConfigError(f"wanted a pool among {THREADS}, got {backend!r}")
         self.size, self.backend, self.algorithm = n, backend, algorithm
+        self.ranks = range(n)
         self.ledger, self._timeout, self._wrap = Ledger(n), timeout, wrap
 
     def run(self, function: Callable[[Collectives], Result]) -> list[Result]:

@@ -128,8 +128,12 @@ class Loop:
         """Train to the end, or until Ctrl-C; both leave a checkpoint."""
         first, loop_start = self.step, time.perf_counter()
         with interruptible() as asked, self._metrics() as metrics, self._progress_bar():
-            while self.progress < 1 and not asked.is_set() and not self.stale:
-                rate = self._rate()
+            while True:
+                now = [self.progress, asked.is_set(), self.stale]
+                progress, stop, stale = self.trainer.agreed(now)
+                if progress >= 1 or stop or stale:
+                    break
+                rate = self._rate(progress)
                 result = self._one_step(rate)
                 row = {"step": self.step, "loss": result.loss}
                 row["lr"] = rate * self.config.learning_rate
@@ -140,7 +144,7 @@ class Loop:
             trained = self.step > first
             seconds = self.seconds if trained else self.seconds_before
             elapsed = time.perf_counter() - loop_start
-            interrupted = asked.is_set() and self.progress < 1 and not self.stale
+            interrupted = bool(stop) and progress < 1 and not stale
         if trained:
             self.save()
         val_loss = self.evaluate(windows=0)
@@ -154,12 +158,10 @@ class Loop:
             interrupted=interrupted,
         )
 
-    def _rate(self) -> float:
+    def _rate(self, progress: float) -> float:
         c = self.config
         lowest = c.final_learning_rate / c.learning_rate
-        return warmup(self.step, c.warmup_steps) * cosine_schedule(
-            self.progress, lowest
-        )
+        return warmup(self.step, c.warmup_steps) * cosine_schedule(progress, lowest)
 
     def _one_step(self, rate: float) -> StepResult:
         batches = [
@@ -201,6 +203,7 @@ class Loop:
             self.save()
 
     def save(self) -> None:
+        self.trainer.collect()
         self.run.save_state(self.trainer, self.rng, self.seconds)
         self.saved = self.step
 
@@ -231,7 +234,8 @@ class Loop:
         with tqdm(
             total=total, desc="training", unit="s" if timed else "steps",
             initial=self.seconds if timed else self.step, bar_format=layout,
-            mininterval=0.5, disable=not sys.stderr.isatty(), dynamic_ncols=True,
+            mininterval=0.5, dynamic_ncols=True,
+            disable=self.run.silent or not sys.stderr.isatty(),
         ) as self.bar:  # fmt: skip
             self._bar_start: tuple[float, float, int] | None = None
             yield

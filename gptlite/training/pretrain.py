@@ -8,13 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from gptlite.config import TOKENIZERS, GPTConfig, TrainConfig
+from gptlite.config import THREADS, TOKENIZERS, GPTConfig, TrainConfig
 from gptlite.corpus.corpus import file_hash, is_corpus, open_corpus
 from gptlite.errors import ConfigError, DataError
 from gptlite.models.generate import generate
 from gptlite.models.gpt import GPT
 from gptlite.models.sampling import Sampling
 from gptlite.ops import blas, kernels
+from gptlite.parallel.collectives import Collectives
+from gptlite.parallel.member import Member
 from gptlite.parallel.pool import WorkerPool, available_cores
 from gptlite.text import vocabularies
 from gptlite.text.dataset import Dataset, read_text
@@ -22,6 +24,7 @@ from gptlite.text.token_vectors import read_vectors, set_rows
 from gptlite.text.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from gptlite.training.loop import Loop, Summary, Task
 from gptlite.training.run import Run
+from gptlite.training.spectator import Spectator
 from gptlite.training.step import Trainer
 
 
@@ -110,6 +113,7 @@ def pretrain(
     started: float | None = None,
     replace: bool = False,
     init_embeddings: str | None = None,
+    comm: Collectives | None = None,
 ) -> Result:
     """Train a model on a text and keep everything in the run folder `out`.
 
@@ -119,13 +123,22 @@ def pretrain(
     resume: go on with the run in `out`, to the same bits as if it had never stopped.
     init_embeddings: a file of token vectors, from which the embedding starts.
     started: when the clock of `config.seconds` began (`time.perf_counter`); now.
+    comm: where this process is one worker of many, its door to the others, all of which
+    make this call; the first one writes the run.
     """
     if resume and init_embeddings is not None:
         raise ConfigError(
             "wanted --resume or --init-embeddings, got both; a run that goes on has "
             "its embedding already: leave out --init-embeddings"
         )
-    run = Run(out)
+    if comm is None and config.pool not in THREADS:
+        from gptlite.training.processes import pretrain_by_processes
+
+        return pretrain_by_processes(
+            config, out, text, model=model, resume=resume, vocab_size=vocab_size,
+            started=started, replace=replace, init_embeddings=init_embeddings,
+        )  # fmt: skip
+    run = Run(out) if comm is None or comm.rank == 0 else Spectator(out)
     if not text:  # as a path it would be the current folder
         raise DataError("wanted the path of a text, got an empty one; check --text")
     text = text if text in ("sample", "-") else str(Path(text).absolute())
@@ -138,8 +151,10 @@ def pretrain(
     if init_embeddings is not None:
         vectors = read_vectors(init_embeddings)
         rows_set = set_rows(gpt.params.token_embedding, vectors, tokenizer)
-    with WorkerPool(config.workers or available_cores(), config.pool) as pool:
+    with _pool(config, comm) as pool:
         trainer = Trainer(gpt, config, pool)
+        some = dataset.train[: model.context_length].tolist()
+        trainer.check_alike((model, config, len(dataset.train), some))
         task = continuation_task(dataset, gpt, tokenizer, config)
         loop = Loop(run, trainer, task, config, started)
         more = {}
@@ -151,3 +166,9 @@ def pretrain(
         )  # fmt: skip
         summary = loop.train()
     return Result(gpt, tokenizer, run, summary, earlier, rows_set)
+
+
+def _pool(config: TrainConfig, comm: Collectives | None) -> WorkerPool | Member:
+    if comm is None:
+        return WorkerPool(config.workers or available_cores(), config.pool)
+    return Member(comm)

@@ -46,7 +46,12 @@ def open_run(name: str) -> Run:
 
 
 class Run:
-    """The files of one training run, below `folder`."""
+    """The files of one training run, below `folder`.
+
+    silent: whether its progress is shown by somebody else.
+    """
+
+    silent = False
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,11 +12,11 @@ import numpy as np
 
 from gptlite.arena import Arena
 from gptlite.config import TrainConfig
+from gptlite.errors import ConfigError
 from gptlite.models.gpt import GPT
 from gptlite.models.weights import PackedWeights
 from gptlite.models.workspace import Workspace
-from gptlite.parallel.communicator import Communicator
-from gptlite.parallel.pool import WorkerPool
+from gptlite.parallel.communicator import Communicator, Pool
 from gptlite.training.optimizer import Optimizer, clip_factor
 
 
@@ -68,8 +69,6 @@ def train_step(
     clips them: so any split over workers and batches is the same step.
     A loss that is not finite changes no parameter.
     """
-    weights.pack(comm.rank, comm.size)
-    comm.barrier()
     grads = workspace.grads
     grads.flat.fill(0)
     sums, n_tokens = np.zeros(len(objective.names)), 0.0
@@ -126,19 +125,27 @@ class Trainer:
     """
 
     def __init__(
-        self, model: GPT, config: TrainConfig, pool: WorkerPool,
+        self, model: GPT, config: TrainConfig, pool: Pool,
         objective: Objective = LANGUAGE,
     ) -> None:  # fmt: skip
         self.model, self.pool, self.objective = model, pool, objective
         self.optimizer = Optimizer(model, config, pool.size)
-        self.workspaces = [Workspace(model) for _ in range(pool.size)]
-        self.weights = PackedWeights(model, config.dtype)  # shared by the workers
+        self.workspaces = {rank: Workspace(model) for rank in pool.ranks}
+        # shared by the workers of this process
+        self.weights = PackedWeights(model, config.dtype)
+
+    def _pack(self, comm: Communicator) -> None:
+        """Each worker of this process packs its part of the weights."""
+        here = len(self.pool.ranks)
+        self.weights.pack(comm.rank % here, here)
+        comm.barrier()
 
     def step(self, batches: list[Any], rate: float = 1.0) -> StepResult:
         """Sum the gradients of the batches and update once, at `rate` of the peak."""
 
         def work(comm: Communicator) -> StepResult:
             workspace = self.workspaces[comm.rank]
+            self._pack(comm)
             return train_step(
                 comm, self.model, workspace, self.weights, self.optimizer,
                 batches, rate, self.objective,
@@ -152,9 +159,8 @@ class Trainer:
     def evaluate(self, batches: list[Any]) -> float:
         """Mean loss in nats per unmasked token, over all batches."""
 
-        def work(comm: Communicator) -> tuple[float, int]:
-            self.weights.pack(comm.rank, comm.size)
-            comm.barrier()
+        def work(comm: Communicator) -> list[float]:
+            self._pack(comm)
             loss, n_tokens = 0.0, 0
             for batch in batches:
                 mine = batch.part(comm.rank, comm.size)
@@ -162,7 +168,38 @@ class Trainer:
                     a = self.workspaces[comm.rank].activations(*mine.ids.shape)
                     loss += self.objective.measure(self.model, a, mine, self.weights)
                     n_tokens += mine.n_tokens
-            return loss, n_tokens
+            return comm.all_reduce(np.array([loss, n_tokens])).tolist()
 
-        totals = self.pool.run(work)
-        return sum(l for l, _ in totals) / max(1, sum(n for _, n in totals))
+        loss, n_tokens = self.pool.run(work)[0]
+        return loss / max(1, n_tokens)
+
+    def agreed(self, values: list[float]) -> list[float]:
+        """Worker 0's numbers: processes have clocks of their own."""
+        if self._all_here:
+            return values
+        mine = np.array(values) * (0 in self.pool.ranks)
+        return self.pool.run(lambda comm: comm.all_reduce(mine).tolist())[0]
+
+    def check_alike(self, what: object) -> None:
+        """Whether every worker has the same as worker 0: settings, the text, …"""
+        mine = float(zlib.crc32(repr(what).encode()))
+        if self.agreed([mine]) != [mine]:
+            raise ConfigError(
+                f"wanted the settings and the text of worker 0 for all, got others for "
+                f"worker {self.pool.ranks[0]}; start all with the same command"
+            )
+
+    def collect(self) -> None:
+        """Fetch the optimizer's moments, of which a process has its shard alone."""
+        if self._all_here:
+            return
+
+        def work(comm: Communicator) -> None:
+            for moments in (self.optimizer.m, self.optimizer.v):
+                comm.all_gather(moments.flat, self.optimizer.shards)
+
+        self.pool.run(work)
+
+    @property
+    def _all_here(self) -> bool:
+        return len(self.pool.ranks) == self.pool.size

@@ -12,6 +12,7 @@ is: all that it reads it holds, or has just been sent. Each stage holds less, wh
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -63,6 +64,8 @@ class ZeroWorker:
                 "whole matrices; optimizer='adamw'"
             )
         self.comm, self.training, self.stage = comm, training, stage
+        what = repr((config, training, np.dtype(dtype).name))
+        self.fingerprint = f"{zlib.crc32(what.encode()):08x}"  # of what is trained, how
         self.memory = Memory(comm.size) if memory is None else memory
         rng = np.random.default_rng(training.seed)
         self.model = GPT(config, ops=ops, dtype=dtype, rng=rng)
@@ -136,9 +139,21 @@ class ZeroWorker:
         if result.finite:
             self._update(grads, shard, rate, scale)
             self.steps += 1
+            self.publish()
+        return result
+
+    def publish(self) -> None:
+        """Stages 1 and 2: tell all what this worker has updated."""
         if self.stage in (1, 2):
             self.comm.all_gather(self.model.params.flat, self.shards)
-        return result
+
+    def owned(self) -> tuple[list[np.ndarray], ...]:
+        """This worker's shard: parameters, and both moments, in stretches."""
+        here = slice(None)
+        if self.stage == 0:  # it has all; the shards lie one after another
+            n = len(self.mine)
+            here = slice(self.comm.rank * n, (self.comm.rank + 1) * n)
+        return self.own[here], self.m[here], self.v[here]
 
     def _reduced(self, grads: Any) -> list[np.ndarray]:
         """The sum of all workers' gradients: this worker's shard of it."""

@@ -29,7 +29,6 @@ from gptlite.text.chat import Conversation, render
 from gptlite.training.loop import interruptible
 from gptlite.training.run import Run, open_run
 
-BEND = 1.5  # the target rises slowly at first: the first nats are worth most
 EVERY = 5  # rounds between looks at the policy
 RISE = 0.8  # share of the training after which the target stays: the mean catches up
 
@@ -142,7 +141,7 @@ def _train(
             if done >= 0.5 and renew and not renewed:
                 judges, renewed = renew(ppo.policy, False), True
             ppo.rate, ppo.read = judges.rate, judges.read
-            ppo.kl_target = ppo.config.kl_target * min(1.0, done / RISE) ** BEND
+            ppo.kl_target = ppo.config.kl_target * min(1.0, done / RISE)
             picked = ppo.rng.integers(0, len(prompts), ppo.prompts_each)
             row = {"round": len(rounds), "renewed": renewed}
             row |= ppo.update([prompts[i] for i in picked])

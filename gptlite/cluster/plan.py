@@ -72,6 +72,31 @@ class PlanConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Imperfect:
+    """stragglers: spread of the GPUs' speeds (of their logarithm; 0.02: about 2 %).
+    slow: how many times as long one GPU of all takes. overlap: gradients are sent while
+    backward goes on. latency: microseconds of a message. mtbf_hours: between failures
+    of one GPU; 50,675 is Llama 3's, 419 interruptions of 16,384 GPUs in 54 days
+    (arXiv:2407.21783, section 3.3.4). checkpoint, restart: seconds. interval: seconds
+    of work between checkpoints; 0: Young's.
+    """
+
+    stragglers: float = 0.02
+    slow: float = 1.0
+    overlap: bool = True
+    latency: float = 5.0
+    mtbf_hours: float = 50_675.0
+    checkpoint: float = 60.0
+    restart: float = 600.0
+    interval: float = 0.0
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "slow mtbf_hours checkpoint",
+                      "stragglers latency restart interval seed")  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """One layout, judged. Seconds, bytes, kilowatt-hours, dollars."""
 

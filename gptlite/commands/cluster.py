@@ -1,4 +1,4 @@
-"""`gptlite cluster plan | serve`: the supercomputer and its bill, computed."""
+"""`gptlite cluster plan | serve | simulate`: the supercomputer and its bill."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from gptlite.cluster.hardware import DEVICES, GIB, LINKS
 from gptlite.cluster.models import PRESETS, Transformer, model
-from gptlite.cluster.plan import Plan, PlanConfig, explain
+from gptlite.cluster.plan import Imperfect, Plan, PlanConfig, explain
 from gptlite.cluster.search import best_plan
 from gptlite.cluster.serving import ServeConfig
 from gptlite.commands import Commands, add_defaults, given, positive
@@ -111,6 +111,37 @@ def cluster_serve(args: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def cluster_simulate(args: argparse.Namespace) -> dict[str, Any]:
+    import time
+
+    from gptlite.cluster.goodput import expected_goodput
+    from gptlite.cluster.plan import DAY
+    from gptlite.cluster.simulate import simulate
+
+    config, shape = given(args, PlanConfig), _shape(args)
+    best = best_plan(config, shape)[0]
+    start = time.perf_counter()
+    found = simulate(shape, best, config, given(args, Imperfect))
+    spent, step, ran = time.perf_counter() - start, found.step, found.run
+    if args.picture:
+        from gptlite import plots
+
+        plots.save(plots.gantt(step.spans), args.picture)
+    return {
+        "model": config.model, "gpus": best.layout.gpus, "device": config.device,
+        "layout": str(best.layout), "perfect_step_s": round(found.perfect.seconds, 4),
+        "step_s": round(step.seconds, 4), "compute_s": round(step.compute_s, 4),
+        "sending_s": round(step.sending_s, 4), "exposed_s": round(step.exposed_s, 4),
+        "idle": round(step.idle, 4),
+        "hours_between_failures": round(found.machine.between_failures_s / 3600, 3),
+        "interval_s": round(found.interval_s, 1), "failures": ran.failures,
+        "goodput": round(ran.goodput, 4), "goodput_by_formula":
+        round(expected_goodput(found.machine, found.interval_s), 4),
+        "days": round(ran.seconds / DAY, 3), "finished": ran.finished,
+        "simulated_in_s": round(spent, 3),
+    } | ({"picture": args.picture} if args.picture else {})  # fmt: skip
+
+
 def _bill(found: Any) -> dict[str, Any]:
     return {
         "gpus": found.gpus, "servers": found.servers,
@@ -137,7 +168,17 @@ def add(commands: Commands) -> None:
         "serve", cluster_serve, "GPUs, latency and dollars of answering"
     )
     add_defaults(serve, ServeConfig)
-    serve.epilog = plan.epilog = (
+    simulated = cluster.add(
+        "simulate", cluster_simulate, "the best layout with slow and failing GPUs"
+    )
+    for kind in (PlanConfig, OwnModel, Imperfect):
+        add_defaults(simulated, kind)
+    simulated.add_argument(
+        "--picture",
+        metavar="FILE",
+        help="a step of the slowest, a usual and the fastest copy",
+    )
+    simulated.epilog = serve.epilog = plan.epilog = (
         f"models: {', '.join(PRESETS)}. devices: {', '.join(DEVICES)}. "
         f"links: {', '.join(LINKS)}."
     )

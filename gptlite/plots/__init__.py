@@ -10,7 +10,7 @@ from gptlite.plots.curves import (
     scaling,
     task_scores,
 )
-from gptlite.plots.messages import ring_steps
+from gptlite.plots.messages import gantt, ring_steps
 from gptlite.plots.rewards import (
     calibration_curve,
     learning_from_ratings,
@@ -22,7 +22,8 @@ from gptlite.plots.words import attention_map, corpus_picture, token_mask, word_
 
 __all__ = [
     "BLUE", "GREY", "ORANGE", "STYLE", "attention_map", "calibration_curve",
-    "corpus_picture", "gradient_sizes", "learning_curve", "learning_from_ratings",
-    "mean_curves", "new_axes", "over_optimisation", "png", "ring_steps", "rounds",
-    "save", "scaling", "styled", "task_scores", "token_mask", "word_map",
+    "corpus_picture", "gantt", "gradient_sizes", "learning_curve",
+    "learning_from_ratings", "mean_curves", "new_axes", "over_optimisation", "png",
+    "ring_steps", "rounds", "save", "scaling", "styled", "task_scores", "token_mask",
+    "word_map",
 ]  # fmt: skip

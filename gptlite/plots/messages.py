@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from gptlite.cluster.clock import Span
 from gptlite.errors import DataError
-from gptlite.plots.style import BLUE, ORANGE, new_axes, styled
+from gptlite.plots.style import BLUE, GREY, ORANGE, new_axes, styled
 
 CELL, GAP, HEAD = 1.8, 1.0, 2.4  # a chunk's width; between panels; above a row of them
 INCH = 0.5  # of one unit
@@ -84,4 +86,35 @@ def ring_steps(history: np.ndarray, ax: Axes | None = None) -> Axes:
     ax.text(0, -high + size / 2, "all-gather:\npass on", va="center", **heading)
     ax.set(xlim=(-2.6, size * wide - GAP + 0.2), ylim=(-high - 0.8, size + 1.9))
     ax.set_axis_off()
+    return ax
+
+
+COLOURS = {"forward": "#56B4E9", "backward": BLUE, "all-reduce": ORANGE, "update": GREY}
+
+
+@styled()
+def gantt(spans: Sequence[Span], ax: Axes | None = None) -> Axes:
+    """A step of some workers: what each computes, and below it what its links carry.
+
+    spans: of a `cluster.clock.Step`, simulated with these workers `shown`.
+    """
+    workers = list(dict.fromkeys(span.worker for span in spans))
+    if not workers:
+        raise DataError("wanted spans to draw, got none; simulate with shown=[0, …]")
+    ax = ax or new_axes(11, 1.5 + 1.3 * len(workers))
+    known: set[str] = set()
+    for span in spans:
+        links = span.what == "all-reduce"
+        ax.barh(
+            workers.index(span.worker) + (0.32 if links else -0.05),
+            span.stop - span.start, left=span.start, height=0.26 if links else 0.44,
+            color=COLOURS[span.what], edgecolor="white", linewidth=0.6,
+            label=None if span.what in known else span.what,
+        )  # fmt: skip
+        known.add(span.what)
+    ax.set_yticks(range(len(workers)), [f"worker {w}" for w in workers])
+    ax.invert_yaxis()
+    ax.set(xlabel="seconds since the step began", xlim=(0, None))
+    ax.grid(axis="y", visible=False)
+    ax.legend(ncols=4, loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
     return ax

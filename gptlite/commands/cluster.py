@@ -1,4 +1,4 @@
-"""`gptlite cluster plan | serve | simulate`: the supercomputer and its bill."""
+"""`gptlite cluster plan | serve | simulate | calibrate`."""
 
 from __future__ import annotations
 
@@ -111,6 +111,28 @@ def cluster_serve(args: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
+CALIBRATED = "baby", "small", "shake"  # presets whose steps are predicted
+
+
+def cluster_calibrate(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.bench.timing import device
+    from gptlite.cluster.calibrate import check, flops_per_s, measure
+    from gptlite.config import preset
+    from gptlite.parallel.pool import available_cores
+
+    rows, found = list[dict[str, Any]](), dict[str, Any](device=device())
+    for workers in sorted({1, args.workers or available_cores()}):
+        rates = measure(workers)
+        found[f"gflops_per_worker_of_{workers}"] = round(flops_per_s(rates) / 1e9, 1)
+        found[f"barrier_us_of_{workers}"] = round(rates["barrier"] * 1e6, 1)
+        if args.json:
+            found[f"rates_of_{workers}_s"] = rates
+        rows += [check(name, *preset(name), workers, rates) for name in CALIBRATED]
+    return found | {
+        "worst_off": max(abs(row["off"]) for row in rows), "steps": rows
+    }  # fmt: skip
+
+
 def cluster_simulate(args: argparse.Namespace) -> dict[str, Any]:
     import time
 
@@ -168,6 +190,11 @@ def add(commands: Commands) -> None:
         "serve", cluster_serve, "GPUs, latency and dollars of answering"
     )
     add_defaults(serve, ServeConfig)
+    calibrated = cluster.add(
+        "calibrate", cluster_calibrate, "measure this machine; predict real steps"
+    )
+    calibrated.add_argument("--workers", type=positive, metavar="N",
+                            help="default: 1, and all cores")  # fmt: skip
     simulated = cluster.add(
         "simulate", cluster_simulate, "the best layout with slow and failing GPUs"
     )

@@ -254,3 +254,16 @@ def test_rings_fit_their_figure(size: int, tmp_path: Path) -> None:
 def test_what_is_no_history_of_a_ring_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(DataError, match=r"pass ring_history\(N\)"):
         plots.ring_steps(np.zeros(shape, int))
+
+
+def test_a_step_of_workers_is_drawn_with_what_they_do() -> None:
+    spans = [(3, "forward", 0.0, 1.0), (3, "all-reduce", 1.0, 2.0),
+             (7, "forward", 0.0, 1.5)]  # fmt: skip
+    ax = plots.gantt(spans)
+    assert [label.get_text() for label in ax.get_yticklabels()] == [
+        "worker 3", "worker 7"
+    ]  # fmt: skip
+    assert ax.get_legend_handles_labels()[1] == ["forward", "all-reduce"]
+    assert ax.get_xlim()[1] > 1.9
+    with pytest.raises(DataError, match="spans to draw"):
+        plots.gantt([])

@@ -9,7 +9,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
-from gptlite.cluster.clock import Span
 from gptlite.errors import DataError
 from gptlite.plots.style import BLUE, GREY, ORANGE, new_axes, styled
 
@@ -93,25 +92,27 @@ COLOURS = {"forward": "#56B4E9", "backward": BLUE, "all-reduce": ORANGE, "update
 
 
 @styled()
-def gantt(spans: Sequence[Span], ax: Axes | None = None) -> Axes:
+def gantt(
+    spans: Sequence[tuple[int, str, float, float]], ax: Axes | None = None
+) -> Axes:
     """A step of some workers: what each computes, and below it what its links carry.
 
-    spans: of a `cluster.clock.Step`, simulated with these workers `shown`.
+    spans: (worker, what, start, stop), as of a `cluster.clock.Step` that was simulated
+    with these workers `shown`.
     """
-    workers = list(dict.fromkeys(span.worker for span in spans))
+    workers = list(dict.fromkeys(worker for worker, *_ in spans))
     if not workers:
         raise DataError("wanted spans to draw, got none; simulate with shown=[0, …]")
     ax = ax or new_axes(11, 1.5 + 1.3 * len(workers))
     known: set[str] = set()
-    for span in spans:
-        links = span.what == "all-reduce"
+    for worker, what, start, stop in spans:
+        links = what == "all-reduce"
         ax.barh(
-            workers.index(span.worker) + (0.32 if links else -0.05),
-            span.stop - span.start, left=span.start, height=0.26 if links else 0.44,
-            color=COLOURS[span.what], edgecolor="white", linewidth=0.6,
-            label=None if span.what in known else span.what,
+            workers.index(worker) + (0.32 if links else -0.05), stop - start,
+            left=start, height=0.26 if links else 0.44, color=COLOURS[what],
+            edgecolor="white", linewidth=0.6, label=None if what in known else what,
         )  # fmt: skip
-        known.add(span.what)
+        known.add(what)
     ax.set_yticks(range(len(workers)), [f"worker {w}" for w in workers])
     ax.invert_yaxis()
     ax.set(xlabel="seconds since the step began", xlim=(0, None))

@@ -29,7 +29,7 @@ from gptlite.text.chat import Conversation, render
 from gptlite.training.loop import interruptible
 from gptlite.training.run import Run, open_run
 
-EVERY = 5  # rounds between looks at the policy
+EVERY, DRAWN = 5, 10  # rounds between looks at the policy, and between pictures
 RISE = 0.8  # share of the training after which the target stays: the mean catches up
 
 Renew = Callable[[GPT, bool], Judges]  # policy, whether it was asked before
@@ -74,7 +74,7 @@ def align(
             rounds, seconds = _resumed(ppo, run)
 
         def save() -> None:
-            _write(run, rounds)
+            _write(run, rounds, draw=False)
             _save(ppo, run, seconds)
 
         if earlier := run.begin(resume, load, save, "", model.config, training,
@@ -154,12 +154,15 @@ def _train(
             rounds.append(row)
             if row["round"] % EVERY == 0:
                 _look(ppo, row, prompts, asked, judges, what.looked)
-            _write(run, rounds)  # first: a row that no checkpoint holds is dropped
+            draw = row["round"] % DRAWN == 0
+            _write(
+                run, rounds, draw
+            )  # first: a row that no checkpoint holds is dropped
             _save(ppo, run, time.perf_counter() - start)
             _tell(rounds, known, say)
     if rounds:
         _look(ppo, rounds[-1], prompts, asked, judges, what.looked)
-        _write(run, rounds)
+        _write(run, rounds, draw=True)
     return judges
 
 
@@ -215,10 +218,10 @@ def _tell(rounds: Rows, known: set[str], say: Callable[[str], None]) -> None:
             say(f"what to do: {alarm.turn}")
 
 
-def _write(run: Run, rounds: Rows) -> None:
-    """rounds.jsonl, and now and then the picture of it."""
+def _write(run: Run, rounds: Rows, draw: bool) -> None:
+    """rounds.jsonl, and the picture of it."""
     write_rounds(run.folder, rounds)
-    if rounds and "samples" in rounds[-1]:
+    if draw:
         files.write_bytes(run.folder / "rounds.png", plots.png(plots.rounds(rounds)))
 
 

@@ -89,7 +89,7 @@ class Alignment:
     is done, and from which the reward model goes on learning; 0: none. looked:
     answers, a multiple of 128, that each look on the way is taken from."""
 
-    rounds: int = 45
+    rounds: int = 42
     seconds: float = 0.0
     rank: int = 8
     workers: int = 0

@@ -207,7 +207,7 @@ def test_a_text_that_is_not_utf8(shell: Shell, tmp_path: Path) -> None:
         (["--learning-rate", "inf"], "learning_rate"),
         (["--beta1", "1"], "beta1"),
         (["--optimizer", "adam"], "muon"),
-        (["--pool", "processes"], "sequential"),
+        (["--pool", "fibres"], "sequential"),
         (["--tokenizer", "word"], "byte"),
         (["--preset", "nanoo"], "'nano'"),
         (["--vocab-size", "3"], "--vocab-size"),

@@ -82,7 +82,7 @@ def test_a_field_misspelt_is_guessed() -> None:
         (TrainConfig, {"seed": -1}),
         (TrainConfig, {"optimizer": "sgd"}),
         (TrainConfig, {"tokenizer": "word"}),
-        (TrainConfig, {"pool": "mpi"}),
+        (TrainConfig, {"pool": "fibres"}),
         (TrainConfig, {"eps": "1e-8"}),
     ],
 )

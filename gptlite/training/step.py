@@ -114,6 +114,7 @@ class Trainer:
 
     >>> from gptlite.batch import Batch
     >>> from gptlite.config import GPTConfig, TrainConfig
+    >>> from gptlite.parallel.pool import WorkerPool
     >>> model = GPT(GPTConfig(n_layer=1, n_head=2, n_embd=8, vocab_size=3))
     >>> ids = np.array([[0, 1, 2, 0], [1, 2, 0, 1]])
     >>> batch = Batch.of(ids, (ids + 1) % 3)  # after n comes n + 1

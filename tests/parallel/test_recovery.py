@@ -101,7 +101,7 @@ def struck(folder: Path, n: int, seed: int) -> None:
 
 
 def test_random_faults_end_in_the_same_bits(tmp_path: Path) -> None:
-    struck(tmp_path, 12, seed=0)
+    struck(tmp_path, 8, seed=0)
 
 
 @pytest.mark.slow

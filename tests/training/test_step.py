@@ -151,7 +151,7 @@ def test_a_fully_masked_batch_has_no_loss_and_no_gradient(
         trainer = Trainer(model, dataclasses.replace(CONFIG, optimizer=optimizer), pool)
         result = trainer.step([empty])
         assert (result.loss, result.grad_norm, result.n_tokens) == (0.0, 0.0, 0)
-        assert all(not w.grads.flat.any() for w in trainer.workspaces)
+        assert all(not w.grads.flat.any() for w in trainer.workspaces.values())
         assert trainer.evaluate([empty]) == 0.0
     assert not trainer.optimizer.m.flat.any()
     assert np.isfinite(model.params.flat).all()

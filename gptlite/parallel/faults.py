@@ -11,7 +11,7 @@ from gptlite.errors import ConfigError, WorkerError
 from gptlite.parallel.channel import Channel
 
 KINDS = ("kill", "corrupt", "slow")
-LATE = 0.02  # seconds
+LATE = 0.002  # seconds
 
 
 class Killed(WorkerError):

@@ -41,7 +41,7 @@ from gptlite.training.run import open_run
 
 HALVINGS = (4, 3, 2, 1, 0)  # of the training pairs, for the learning curve
 TRAINING = TrainConfig(
-    batch_size=32, learning_rate=3e-4, warmup_steps=20, eval_every=0, sample_every=0,
+    batch_size=64, learning_rate=3e-4, warmup_steps=20, eval_every=0, sample_every=0,
     checkpoint_every=0,
 )  # fmt: skip
 
@@ -86,8 +86,7 @@ def from_grades(
                model.config.context_length)
         for rows in (found.rows, found.held_out_rows)
     )  # fmt: skip
-    twice = dataclasses.replace(config, batch_size=2 * config.batch_size)
-    learned, _ = train_reward(base, out, train, held_out, twice)  # as many are read
+    learned, _ = train_reward(base, out, train, held_out, config)
     return measured(len(found.rows), learned.rate, found.held_out)
 
 

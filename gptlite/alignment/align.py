@@ -154,10 +154,8 @@ def _train(
             rounds.append(row)
             if row["round"] % EVERY == 0:
                 _look(ppo, row, prompts, asked, judges, what.looked)
-            draw = row["round"] % DRAWN == 0
-            _write(
-                run, rounds, draw
-            )  # first: a row that no checkpoint holds is dropped
+            # first: a row that no checkpoint holds is dropped
+            _write(run, rounds, draw=row["round"] % DRAWN == 0)
             _save(ppo, run, time.perf_counter() - start)
             _tell(rounds, known, say)
     if rounds:

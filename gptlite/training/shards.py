@@ -1,6 +1,6 @@
 """Sharded checkpoints: each worker writes what it owns; any number of workers reads it.
 
-FOLDER/latest.json                            which of these is whole
+FOLDER/latest.json                            which checkpoint is whole
 FOLDER/step-8/2-of-4/shard.safetensors        params, m and v of worker 2
 """
 
@@ -11,7 +11,6 @@ import shutil
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,6 @@ from gptlite.parallel.units import cut
 from gptlite.training.zero import ZeroWorker
 
 NAMES = ("params", "m", "v")
-KEPT = 2  # checkpoints: if the last one was damaged, there is one before
 
 
 def save_shards(worker: ZeroWorker, folder: Path) -> None:
@@ -40,22 +38,21 @@ def save_shards(worker: ZeroWorker, folder: Path) -> None:
     checkpoint.save(_path(folder, worker.steps, rank, size), tensors, described)
     worker.comm.barrier()
     if rank == 0:
-        before = [entry for entry in _entries(folder) if entry["steps"] < worker.steps]
+        before = _latest(folder)
         now = {"steps": worker.steps, "size": size}
-        kept = [now, *before][:KEPT]
-        files.write_text(folder / "latest.json", json.dumps(kept))
-        for old in before[KEPT - 1 :]:
-            shutil.rmtree(folder / f"step-{old['steps']}", ignore_errors=True)
+        files.write_text(folder / "latest.json", json.dumps(now))
+        if before and before["steps"] != worker.steps:  # the new one is whole
+            shutil.rmtree(folder / f"step-{before['steps']}", ignore_errors=True)
     worker.comm.barrier()
 
 
 def load_shards(worker: ZeroWorker, folder: Path) -> int:
     """Put the worker where the last whole checkpoint was saved, by however many; its
     number of steps, 0 if there is none. All workers call this."""
-    entries = _entries(folder)
-    if not entries:
+    latest = _latest(folder)
+    if not latest:
         return 0
-    steps, size = int(entries[0]["steps"]), int(entries[0]["size"])
+    steps, size = latest["steps"], latest["size"]
     stretches = [s for unit in worker.units for s in unit.where]
     shards = Shards(folder, steps, size, worker.fingerprint, stretches)
     for name, parts in zip(NAMES, (worker.own, worker.m, worker.v), strict=True):
@@ -70,13 +67,14 @@ def _path(folder: Path, steps: int, rank: int, size: int) -> Path:
     return folder / f"step-{steps}" / f"{rank}-of-{size}" / "shard.safetensors"
 
 
-def _entries(folder: Path) -> list[dict[str, Any]]:
-    """Whole checkpoints, the newest first."""
+def _latest(folder: Path) -> dict[str, int]:
+    """Steps and size of the last whole checkpoint; empty if there is none."""
     try:
-        return list(json.loads((folder / "latest.json").read_text(encoding="utf-8")))
+        found = json.loads((folder / "latest.json").read_text(encoding="utf-8"))
+        return {name: int(found[name]) for name in ("steps", "size")}
     except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise CheckpointError(
             f"cannot read {folder / 'latest.json'}: {error}; it is damaged: remove it "
             "to begin anew"

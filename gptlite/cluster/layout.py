@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from gptlite.cluster.models import Transformer
 from gptlite.config import check_numbers
 from gptlite.errors import ConfigError
+from gptlite.parallel.zero_costs import FLOAT32, MIXED, zero_memory
 
-# bytes of a parameter, of its gradient, of what the optimizer keeps of it. In the mixed
-# precision of ZeRO's paper the 12 are a float32 copy and two moments
-PRECISIONS = {"float32": (4, 4, 8), "mixed": (2, 2, 12)}
+PRECISIONS = {"float32": FLOAT32, "mixed": MIXED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +107,7 @@ def state_bytes(params: float, data: int, zero: int, precision: str) -> float:
     >>> [round(state_bytes(7.5e9, 64, z, "float32") / 1e9, 1) for z in range(4)]
     [120.0, 60.9, 31.4, 1.9]
     """
-    weights, grads, moments = PRECISIONS[precision]
-    shared = (weights, 3), (grads, 2), (moments, 1)
-    return sum(params * n / (data if zero >= z else 1) for n, z in shared)
+    return sum(zero_memory(zero, params, data, PRECISIONS[precision]).values())
 
 
 def layer_activations(model: Transformer, layout: Layout, width: int = 2) -> float:

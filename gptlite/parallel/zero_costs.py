@@ -5,8 +5,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fractions import Fraction
+from typing import NamedTuple
 
 from gptlite.errors import ConfigError
 from gptlite.parallel.channel import check_size
@@ -14,8 +13,7 @@ from gptlite.parallel.channel import check_size
 WHOLE_UP_TO = {"parameters": 2, "gradients": 1, "moments": 0}  # the last such stage
 
 
-@dataclass(frozen=True)
-class Precision:
+class Precision(NamedTuple):
     """Bytes of each parameter. moments: the optimizer's whole state."""
 
     parameters: int
@@ -29,8 +27,8 @@ MIXED = Precision(2, 2, 12)  # the paper: float16, and a float32 copy with two m
 
 
 def zero_memory(
-    stage: int, n_params: int, size: int, precision: Precision = FLOAT32
-) -> dict[str, Fraction]:
+    stage: int, n_params: float, size: int, precision: Precision = FLOAT32
+) -> dict[str, float]:
     """Bytes that each worker holds, on average: exact if N divides each stretch.
 
     Without what is whole only while it is needed (in stages 2 and 3), and without
@@ -42,17 +40,16 @@ def zero_memory(
     1.875
     """
     _check(stage, size)
+    whole = zip(WHOLE_UP_TO.items(), precision, strict=True)
     return {
-        kind: Fraction(
-            getattr(precision, kind) * n_params, 1 if stage <= last else size
-        )
-        for kind, last in WHOLE_UP_TO.items()
+        kind: n_params * nbytes / (size if stage > last else 1)
+        for (kind, last), nbytes in whole
     }
 
 
 def zero_traffic(
     stage: int, n_params: int, size: int, itemsize: int = 4
-) -> dict[str, Fraction]:
+) -> dict[str, float]:
     """Bytes that each worker sends in a step of one batch, on average, by collective.
 
     (If gradients of several batches are summed, stages 2 and 3 send for each of them.)
@@ -61,7 +58,7 @@ def zero_traffic(
     {'ring reduce-scatter': 3000, 'ring all-gather': 6000}
     """
     _check(stage, size)
-    once = Fraction((size - 1) * n_params * itemsize, size)
+    once = (size - 1) * n_params * itemsize / size
     return {
         "ring reduce-scatter": once,
         "ring all-gather": once * (2 if stage == 3 else 1),

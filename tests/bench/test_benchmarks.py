@@ -254,13 +254,11 @@ def test_every_kernel_is_measured_against_its_limit(
         monkeypatch.setattr(kernels_bench, name, size)
     found = bench(capsys, "kernels")
     rows = found["kernels"]
-    best = {kind: max(r["gflops"] for r in rows if r["kernel"].startswith("matmul")
-                      and ("bfloat16" in r["kernel"]) == kind)
-            for kind in (False, True)}  # fmt: skip
-    assert found["peak_gflops"] == best[False]
-    assert found["peak_gflops_bfloat16"] == best[True]
+    peaks = {False: found["peak_gflops"], True: found["peak_gflops_bfloat16"]}
     for row in rows:
-        peak = best["bfloat16" in row["kernel"]]
+        peak = peaks["bfloat16" in row["kernel"]]
+        if row["kernel"].startswith("matmul"):  # BLAS, the other variant, may be faster
+            assert row["gflops"] <= peak
         rates = (
             row["gflops"] / peak,
             (row["gigabytes_per_s"] / found["memory_gigabytes_per_s"]),

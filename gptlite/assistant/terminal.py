@@ -112,21 +112,28 @@ def piped() -> Iterator[str]:
 
 
 def talk(chat: Chat) -> None:
-    """Answer every line. An error ends one answer; so does Ctrl-C of who types."""
+    """Answer every line. An error ends one answer; so does Ctrl-C of who types.
+
+    Through a pipe nobody sees the errors pass: then one is raised at the end.
+    """
     if sys.stdin is None:
         raise DataError("wanted something to answer, got a closed standard input")
     if isinstance(sys.stdin, io.TextIOWrapper):  # bytes that are no text: no error
         sys.stdin.reconfigure(errors="replace")
-    asks = sys.stdin.isatty()
+    asks, failed = sys.stdin.isatty(), 0
     for line in typed() if asks else piped():
         try:
             answer(chat, line)
         except GptliteError as error:
             print(error, file=sys.stderr)
+            failed += 1
         except KeyboardInterrupt:
             if not asks:
                 raise
             print()
+    if failed and not asks:
+        raise DataError(f"wanted to answer every line, got {failed} that failed: see "
+                        "above")  # fmt: skip
 
 
 def chat_with(run: str, temperature: float = 0.7, seed: int | None = None) -> None:

@@ -46,10 +46,14 @@ def positive(text: str) -> int:
     return value
 
 
-def add_defaults(parser: argparse.ArgumentParser, kind: type) -> None:
-    """A flag for every field of a dataclass, with the field's default."""
+def add_defaults(
+    parser: argparse.ArgumentParser, kind: type, but: tuple[str, ...] = ()
+) -> None:
+    """A flag for every field of a dataclass but some, with the field's default."""
     types = {"int": (int, "N"), "float": (float, "X"), "str": (str, "NAME")}
     for field in dataclasses.fields(kind):
+        if field.name in but:
+            continue
         flag = "--" + field.name.replace("_", "-")
         how: dict[str, Any] = {"default": field.default}
         if field.type == "bool":
@@ -62,4 +66,5 @@ def add_defaults(parser: argparse.ArgumentParser, kind: type) -> None:
 
 def given(args: argparse.Namespace, kind: type) -> Any:
     """The dataclass that the flags of `add_defaults` describe."""
-    return kind(**{f.name: getattr(args, f.name) for f in dataclasses.fields(kind)})
+    names = [f.name for f in dataclasses.fields(kind) if hasattr(args, f.name)]
+    return kind(**{name: getattr(args, name) for name in names})

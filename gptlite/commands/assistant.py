@@ -101,7 +101,7 @@ def add(commands: Commands) -> None:
     tune.add_argument("--out", metavar="RUN", help="default: RUN-finetuned")
     tune.add_argument("--resume", action="store_true", help="go on with --out")
     add_defaults(tune, FinetuneConfig)
-    add_defaults(tune, TrainConfig)
+    add_defaults(tune, TrainConfig, but=("tokenizer",))  # the base has one
     tune.set_defaults(**FINETUNING)
     test = commands.add("eval", command_eval, "how good a model is at the tasks")
     test.add_argument("run_folder", metavar="RUN")

@@ -158,9 +158,9 @@ def show_training(result: Result) -> str:
     measured = [r["val_loss"] for r in result.run.metrics() if "val_loss" in r]
     summary, said = result.summary, "no evaluation"
     if measured:
-        said = f"loss {measured[0]:.2f} → {measured[-1]:.2f} nats a token"
-        print(f"validation loss  {sparkline(measured)}  "
-              f"{measured[0]:.2f} → {measured[-1]:.2f} nats a token")  # fmt: skip
+        ends = dict.fromkeys(f"{loss:.2f}" for loss in (measured[0], measured[-1]))
+        said = f"loss {' → '.join(ends)} nats a token"
+        print(f"validation {said.replace('loss ', f'loss  {sparkline(measured)}  ')}")
     print(f"{summary.steps:,} steps, {summary.tokens_per_s:,.0f} tokens a second, "
           f"{result.model.n_params:,} parameters")  # fmt: skip
     if result.run.samples_file.exists():

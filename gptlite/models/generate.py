@@ -11,6 +11,7 @@ from gptlite.errors import DataError
 from gptlite.models.cache import KVCache
 from gptlite.models.gpt import GPT
 from gptlite.models.sampling import Sampling, sample
+from gptlite.models.weights import DecodingWeights
 from gptlite.models.workspace import Workspace
 from gptlite.text.tokenizer import Tokenizer
 
@@ -27,6 +28,7 @@ class Decoder:
     def __init__(self, model: GPT, V: int, prompts: list[list[int]]) -> None:
         """V: how many tokens the tokenizer has; the model may have room for more."""
         self.model, self.workspace = model, Workspace(model)
+        self.weights = DecodingWeights(model)
         self.rows = [list(prompt) for prompt in prompts]
         if not all(self.rows):
             raise DataError("wanted a prompt of at least one token, got an empty one")
@@ -57,11 +59,11 @@ class Decoder:
     def _run(self, ids: np.ndarray, offsets: np.ndarray, last: np.ndarray) -> None:
         B, T = ids.shape
         a = self.workspace.activations(B, T, for_backward=False)
-        self.model.hidden(a, ids, offsets, cache=self.cache)
-        hidden = a.final_norm[np.arange(len(ids)), last]  # (B, C)
-        self.logits = np.empty((len(ids), self.V), hidden.dtype)
-        weight = self.model.base.params.token_embedding[: self.V]
-        self.model.ops.matmul(self.logits, hidden, weight.T)
+        self.model.hidden(a, ids, offsets, cache=self.cache, weights=self.weights)
+        hidden = a.final_norm[np.arange(B), last]  # (B, C)
+        logits = np.empty((B, self.model.config.vocab_size), hidden.dtype)
+        self.model.ops.matmul(logits, hidden, self.weights.token_embedding.T)
+        self.logits = logits[:, : self.V]
 
     def append(self, ids: np.ndarray) -> None:
         """Add one token to each row; `self.logits` are then those of the next one."""

@@ -33,7 +33,7 @@ from gptlite.models.layout import (
 from gptlite.ops import kernels
 
 if TYPE_CHECKING:
-    from gptlite.models.weights import PackedWeights
+    from gptlite.models.weights import PackedWeights, ReadWeights
 
 
 class GPT:
@@ -102,13 +102,13 @@ class GPT:
         offsets: np.ndarray | None = None,
         segments: np.ndarray | None = None,
         cache: KVCache | None = None,
-        weights: PackedWeights | None = None,
+        weights: ReadWeights | None = None,
     ) -> None:
         """Run the layers on ids (B, T); the result is `a.final_norm` (B, T, C).
 
         offsets: (B,), the position of the first token of each row (`None`: 0).
         With a cache, keys and values are stored there and attention reads it all.
-        weights: the parameters as products read them, packed (`None`: as they are).
+        weights: the parameters as products read them (`None`: as they are).
         """
         ops, n_head = self.ops, self.config.n_head
         w, tables = weights or self.base.params, self.base.params
@@ -174,7 +174,7 @@ class GPT:
         )  # fmt: skip
 
     def linear(
-        self, w: Arena | PackedWeights, a: Arena, l: int, name: str,
+        self, w: Arena | ReadWeights, a: Arena, l: int, name: str,
         out: np.ndarray, inp: np.ndarray, residual: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         """`out = inp @ weight + bias + residual`, with layer `l`'s matrix `name`."""

@@ -21,7 +21,7 @@ from gptlite.errors import CheckpointError, ConfigError
 from gptlite.models import checkpoint
 from gptlite.models.gpt import GPT
 from gptlite.models.layout import matrix, parameter_blocks
-from gptlite.models.weights import PackedWeights
+from gptlite.models.weights import PackedWeights, ReadWeights
 
 MATRICES = ("qkv", "attn_proj", "fc", "mlp_proj")
 
@@ -111,7 +111,7 @@ class LoRA(GPT):
         ]
 
     def linear(
-        self, w: Arena | PackedWeights, a: Arena, l: int, name: str,
+        self, w: Arena | ReadWeights, a: Arena, l: int, name: str,
         out: np.ndarray, inp: np.ndarray, residual: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         """The base's layer, then `+ s · (inp @ A) @ B`."""

@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
+
 from gptlite.models.gpt import GPT
+from gptlite.ops import kernels
+from gptlite.ops.kernels.halves import halves_of
 
 
-class PackedWeights:
+class ReadWeights:
+    """The parameters of a model by their names, each matrix of a product as `form`
+    makes it; norms and biases are read as they are."""
+
+    def __init__(self, model: GPT, form: Callable[[np.ndarray], Any]) -> None:
+        params = model.base.params
+        self.token_embedding = form(params.token_embedding)
+        self.layers = [SimpleNamespace(**vars(layer)) for layer in params.layers]
+        for name in model.base.hidden_matrices:
+            _, l, short = name.split(".")
+            setattr(self.layers[int(l)], short, form(params[name]))
+
+
+class PackedWeights(ReadWeights):
     """The weights of a model, each matrix of a product as a `Packed` one.
 
-    Names are those of the parameters. All workers share it: each packs its part at
-    the start of a step, and forward and backward of every worker read the whole.
-    Frozen weights are packed once, at the beginning.
+    All workers share it: each packs its part at the start of a step, and forward and
+    backward of every worker read the whole. Frozen weights are packed once, at the
+    beginning.
 
-    >>> import numpy as np
     >>> from gptlite.batch import Batch
     >>> from gptlite.config import GPTConfig
     >>> model = GPT(GPTConfig(n_layer=1, n_head=1, n_embd=8, vocab_size=5))
@@ -28,19 +45,13 @@ class PackedWeights:
     """
 
     def __init__(self, model: GPT, dtype: str = "float32") -> None:
-        Packed, params = model.ops.Packed, model.base.params
         self._packed: list[Any] = []
 
-        def packed(name: str) -> Any:
-            self._packed.append(Packed(params[name], dtype))
+        def packed(array: np.ndarray) -> Any:
+            self._packed.append(model.ops.Packed(array, dtype))
             return self._packed[-1]
 
-        self.token_embedding = packed("token_embedding")
-        # norms and biases are read as they are
-        self.layers = [SimpleNamespace(**vars(layer)) for layer in params.layers]
-        for name in model.base.hidden_matrices:
-            _, l, short = name.split(".")
-            setattr(self.layers[int(l)], short, packed(name))
+        super().__init__(model, packed)
         self._packed.sort(key=lambda p: -p.array.size)  # dealt out: nearly even parts
         if model.base is not model:
             self.pack()
@@ -50,3 +61,14 @@ class PackedWeights:
         """Worker `rank` of `size` packs its part of the matrices as they are now."""
         for matrix in self._packed[rank::size]:
             matrix.pack()
+
+
+class DecodingWeights(ReadWeights):
+    """The weights as they are now, for one token after another: with half the bytes
+    where float16 holds a matrix exactly, as it does those of `mini`."""
+
+    def __init__(self, model: GPT) -> None:
+        def form(array: np.ndarray) -> Any:
+            return (model.ops is kernels and halves_of(array)) or array
+
+        super().__init__(model, form)

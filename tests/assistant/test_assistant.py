@@ -173,7 +173,8 @@ def test_the_chat_works_in_a_pipe(
     file = tmp_path / "talk.jsonl"
     typed(monkeypatch, "say cat\n\n/why\n/temperature 0.5\n/system be brief\n"
           f"/save {file}\n/reset\n/nonsense\n/temperature hot\nsay dog")  # fmt: skip
-    terminal.talk(chat)
+    with pytest.raises(DataError, match="2 that failed"):
+        terminal.talk(chat)
     out, err = capsys.readouterr()
     assert out.startswith("cat\n") and "saved 2 turns" in out
     assert "wanted a command among /system" in err and "got /nonsense" in err

@@ -237,7 +237,8 @@ def test_where_nothing_can_be_saved_is_said(
     there = sorted(tmp_path.iterdir())
     say(f"Yes.{END}")
     typed(monkeypatch, ["Well?", f"/save {tmp_path / name}", "Well?"], False)
-    terminal.talk(chat)
+    with pytest.raises(DataError, match="1 that failed"):
+        terminal.talk(chat)
     out, err = capsys.readouterr()
     assert out == "Yes.\nYes.\n" and err.startswith("cannot ")
     assert roles(chat) == ["user", "assistant"] * 2

@@ -80,6 +80,8 @@ MASKS = st.tuples(st.booleans(), st.booleans(), st.booleans())
 @example((2, 129, 70, 2, 2, 8), (True, True, True), 1)
 @example((3, 64, 64, 1, 4, 32), (True, False, False), 2)
 @example((1, 1, 99, 3, 1, 7), (True, False, False), 3)  # decoding
+@example((3, 2, 40, 2, 2, 16), (True, True, True), 6)
+@example((2, 3, 9, 1, 2, 33), (False, True, False), 7)
 @example((70, 64, 0, 8, 1, 4), (False, False, False), 4)  # rows in several blocks
 @example((2, 200, 0, 3, 1, 5), (False, True, True), 5)
 def test_attention_kernel_equals_its_reference(

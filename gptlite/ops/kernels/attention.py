@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from gptlite.ops.kernels import flash
+from gptlite.ops.kernels import few_queries, flash
 from gptlite.ops.kernels.flash import KEYS, QUERIES
+from gptlite.ops.kernels.matmul import FEW_ROWS
 from gptlite.ops.kernels.packing import padded, scratch_floats
 from gptlite.ops.kernels.views import require_float32
 
@@ -84,6 +85,9 @@ def attention_forward(
     _check(mask, lse, [q, out], [k, v])
     if Tk == 0:  # nothing to see
         out[...], lse[...] = 0, -np.inf
+        return
+    if q.shape[1] < FEW_ROWS:
+        few_queries.forward(out, lse, q, k, v, *mask, scratch_floats(Tk))
         return
     tile = QUERIES * (KEYS + 2)  # scores, and two numbers a query
     room = scratch_floats(D * padded(Tk) + Tk * padded(D) + tile)

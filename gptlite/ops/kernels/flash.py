@@ -23,17 +23,17 @@ from gptlite.ops.kernels.vectors import largest
 
 QUERIES, KEYS = 32, 256  # of a tile; KEYS in whole panels
 
-_HEADS = types.Array(types.float32, 4, "A")
-_READ_HEADS = types.Array(types.float32, 4, "A", readonly=True)
-_ROWS = types.Array(types.float32, 3, "A")
+HEADS = types.Array(types.float32, 4, "A")
+READ_HEADS = types.Array(types.float32, 4, "A", readonly=True)
+ROWS_3D = types.Array(types.float32, 3, "A")
 _INTS = types.Array(types.int64, 1, "A", readonly=True)
 _INTS_2D = types.Array(types.int64, 2, "A", readonly=True)
-_MASK = (_INTS, _INTS, _INTS_2D, _INTS_2D)  # offsets, prefix, q_segments, k_segments
+MASK = (_INTS, _INTS, _INTS_2D, _INTS_2D)  # offsets, prefix, q_segments, k_segments
 _SCRATCH = types.Array(types.float32, 1, "C")
 
 
 @njit(inline="always", **OPTIONS)
-def _seen(position, prefix, Tk):
+def seen_by(position, prefix, Tk):
     """How many keys a query at this position may see."""
     return min(max(position + 1, prefix), Tk)
 
@@ -51,7 +51,7 @@ def _times(a, panels, packed_depth, depth, out, add):
 
 
 @njit(inline="always", **OPTIONS)
-def _hide(row, seen, mine, segments):
+def hide(row, seen, mine, segments):
     """Keys of other segments get the score −∞ (no segments: nothing to do)."""
     if segments.size:
         for i in range(seen):
@@ -59,7 +59,7 @@ def _hide(row, seen, mine, segments):
 
 
 @njit(inline="always", **OPTIONS)
-def _softmax_row(row, out, seen, scale, top, total, first):
+def softmax_row(row, out, seen, scale, top, total, first):
     """Scores of a tile become exponentials; returns the new largest score and sum.
 
     top, total, out: the largest score, the sum of exponentials and the weighted sum
@@ -96,7 +96,7 @@ def _softmax_row_backward(row, drow, seen, scale, log_sum, pull):
         drow[i] = np.float32(0)
 
 
-@kernel(types.void(_HEADS, _ROWS, *[_READ_HEADS] * 3, *_MASK, _SCRATCH))
+@kernel(types.void(HEADS, ROWS_3D, *[READ_HEADS] * 3, *MASK, _SCRATCH))
 def forward(out, lse, q, k, v, offsets, prefix, q_segments, k_segments, scratch):
     B, Tq, H, D = q.shape
     Tk, Hkv = k.shape[1:3]
@@ -120,18 +120,18 @@ def forward(out, lse, q, k, v, offsets, prefix, q_segments, k_segments, scratch)
                 rows = out[b, start:end, h]  # (n, D)
                 tops[:] = np.float32(-np.inf)
                 totals[:] = np.float32(0)
-                last = _seen(offsets[b] + end - 1, prefix[b], Tk)
+                last = seen_by(offsets[b] + end - 1, prefix[b], Tk)
                 for k0 in range(0, last, KEYS):
                     keys = min(KEYS, last - k0)
                     scores = space[: n * keys].reshape(n, keys)
                     _times(q[b, start:end, h], keys_t[k0 * D :], D, D, scores, 0)
                     for t in range(n):
-                        seen = _seen(offsets[b] + start + t, prefix[b], Tk) - k0
+                        seen = seen_by(offsets[b] + start + t, prefix[b], Tk) - k0
                         seen = min(max(seen, 0), keys)
                         if q_segments.size:
                             mine = q_segments[b, start + t]
-                            _hide(scores[t], seen, mine, k_segments[b, k0:])
-                        tops[t], totals[t] = _softmax_row(
+                            hide(scores[t], seen, mine, k_segments[b, k0:])
+                        tops[t], totals[t] = softmax_row(
                             scores[t], rows[t], seen, scale, tops[t], totals[t], k0 == 0
                         )
                     _times(scores, values[k0 * COLS :], Tk, keys, rows, int(k0 > 0))
@@ -145,8 +145,8 @@ def forward(out, lse, q, k, v, offsets, prefix, q_segments, k_segments, scratch)
                         rows[t, i] *= inverse
 
 
-@kernel(types.void(*[_HEADS] * 3, *[_READ_HEADS] * 2, _ROWS, *[_READ_HEADS] * 3,
-                   *_MASK, _SCRATCH))  # fmt: skip
+@kernel(types.void(*[HEADS] * 3, *[READ_HEADS] * 2, ROWS_3D, *[READ_HEADS] * 3,
+                   *MASK, _SCRATCH))  # fmt: skip
 def backward(
     dq, dk, dv, dout, out, lse, q, k, v,
     offsets, prefix, q_segments, k_segments, scratch,
@@ -179,7 +179,7 @@ def backward(
                     pulls[t] = np.float32(0)
                     for i in range(D):
                         pulls[t] += dout_rows[t, i] * out[b, start + t, h, i]
-                last = _seen(offsets[b] + end - 1, prefix[b], Tk)
+                last = seen_by(offsets[b] + end - 1, prefix[b], Tk)
                 for k0 in range(0, last, KEYS):
                     keys = min(KEYS, last - k0)
                     scores = space[: n * keys].reshape(n, keys)
@@ -187,11 +187,11 @@ def backward(
                     _times(q_rows, keys_t[k0 * D :], D, D, scores, 0)
                     _times(dout_rows, values_t[k0 * D :], D, D, dscores, 0)
                     for t in range(n):
-                        seen = _seen(offsets[b] + start + t, prefix[b], Tk) - k0
+                        seen = seen_by(offsets[b] + start + t, prefix[b], Tk) - k0
                         seen = min(max(seen, 0), keys)
                         if q_segments.size:
                             mine = q_segments[b, start + t]
-                            _hide(scores[t], seen, mine, k_segments[b, k0:])
+                            hide(scores[t], seen, mine, k_segments[b, k0:])
                         _softmax_row_backward(
                             scores[t], dscores[t], seen, scale,
                             lse[b, h, start + t], pulls[t],

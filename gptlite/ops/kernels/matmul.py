@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit, types
 
 from gptlite.ops.kernels.few_rows import add_product
+from gptlite.ops.kernels.halves import Halves
 from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.microkernel import multiply_tile, multiply_words_tile
 from gptlite.ops.kernels.packing import (
@@ -146,7 +147,7 @@ def _multiply(out, a, b, packed, start, bfloat16, scratch):
 
 def check_product(out: np.ndarray, a: np.ndarray, b: Weight) -> None:
     """Compiled loops trust shapes and types: what does not fit is an error here."""
-    require_float32(out, a, b.array if isinstance(b, Packed) else b)
+    require_float32(out, a, b if isinstance(b, np.ndarray) else b.array)
     if (a.shape[1], *out.shape) != (b.shape[0], a.shape[0], b.shape[1]):
         raise ValueError(f"wanted fitting shapes, got {a.shape} @ {b.shape} -> "
                          f"{out.shape}")  # fmt: skip
@@ -166,16 +167,13 @@ def product(
     a: (M, K), b: (K, N), any strides. bfloat16: round a and b; with a packed b, its
     own dtype decides.
     """
+    packed, matrix = NO_FLOATS, b if isinstance(b, np.ndarray) else b.array
     if isinstance(b, Packed):
-        packed, matrix, bfloat16 = b.panels, b.array, b.bfloat16
-    else:
-        packed, matrix = NO_FLOATS, b
-    if matrix.shape[0] == 0:  # a sum over nothing
+        packed, bfloat16 = b.panels, b.bfloat16
+    few = len(a) < FEW_ROWS and not isinstance(b, Packed) and not bfloat16
+    if few or matrix.shape[0] == 0:  # the latter: a sum over nothing
         out[...] = 0 if start is None else start
-        return
-    if len(a) < FEW_ROWS and not isinstance(b, Packed) and not bfloat16:
-        out[...] = 0 if start is None else start
-        add_product(out, a, matrix)
+        add_product(out, a, b.bits if isinstance(b, Halves) else matrix)
         return
     _multiply(
         out, a, matrix, packed,
@@ -199,15 +197,15 @@ def multiply(
             multiply(whole, a, b, accumulate, bfloat16)
             out[...] = whole
             return
-        if isinstance(b, Packed):
-            bfloat16, b = b.bfloat16, b.array
-        out, a, b = out.T, b.T, a.T  # a transposed view: outᵀ = bᵀ @ aᵀ
+        bfloat16 = b.bfloat16 if isinstance(b, Packed) else bfloat16
+        matrix = b if isinstance(b, np.ndarray) else b.array
+        out, a, b = out.T, matrix.T, a.T  # a transposed view: outᵀ = bᵀ @ aᵀ
     product(out, a, b, start=out if accumulate else None, bfloat16=bfloat16)
 
 
 def matmul(out: np.ndarray, a: np.ndarray, b: Weight, accumulate: bool = False) -> None:
     """`out = a @ b`, or `out += a @ b` with `accumulate`; see the reference."""
-    if out.ndim == 2 or isinstance(b, Packed):
+    if out.ndim == 2 or not isinstance(b, np.ndarray):
         multiply(out, a, b, accumulate)
     elif accumulate:
         out += np.matmul(a, b)

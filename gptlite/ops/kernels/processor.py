@@ -47,6 +47,8 @@ TILE = tile_for(cpu_features())
 ROWS, LANES, COLS = TILE.rows, TILE.lanes, TILE.vectors * TILE.lanes
 # one instruction: 32 products, added into 16 sums
 BFLOAT16_DOT = LANES == 16 and "+avx512bf16" in cpu_features()
+# one instruction: a vector of float16 becomes float32
+HALVES = any(f"+{name}" in cpu_features() for name in ("f16c", "neon", "fullfp16"))
 
 
 def instructions() -> str:

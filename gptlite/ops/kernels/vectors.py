@@ -7,9 +7,9 @@ generation of the library; docs/kernels/matmul.md walks through them.
 from __future__ import annotations
 
 from llvmlite import ir
-from numba import types
+from numba import carray, types
 from numba.core import cgutils
-from numba.extending import intrinsic
+from numba.extending import intrinsic, register_jitable
 
 from gptlite.ops.kernels.processor import BFLOAT16_DOT, LANES
 
@@ -191,6 +191,22 @@ def largest(typing_context, source, count):
         return build.extract_element(best, INDEX(0))
 
     return types.float32(types.int64, types.int64), generate
+
+
+@intrinsic
+def _floats_at(typing_context, address):
+    """An address as that of float32 numbers."""
+
+    def generate(context, build, signature, arguments):
+        return pointer(build, arguments[0], FLOAT)
+
+    return types.CPointer(types.float32)(types.int64), generate
+
+
+@register_jitable
+def side_by_side(row):
+    """row (n,), known to have no gaps: loops over it become vector code."""
+    return carray(_floats_at(row.ctypes.data), row.shape)
 
 
 @intrinsic

@@ -6,6 +6,7 @@ import numpy as np
 
 from gptlite.config import DTYPES
 from gptlite.errors import ConfigError
+from gptlite.ops.kernels.halves import Halves
 from gptlite.ops.kernels.packing import (
     DEPTH,
     WIDTH,
@@ -71,7 +72,7 @@ class Packed:
         return self
 
 
-Weight = np.ndarray | Packed
+Weight = np.ndarray | Packed | Halves
 
 
 def rounds(weight: Weight) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gptlite import __version__
-from gptlite.bench import PEERS
+from gptlite.bench import PEERS, SCALED
 from gptlite.clock import process_started
 from gptlite.commands import (
     Commands,
@@ -156,7 +156,7 @@ def command_demo(args: argparse.Namespace) -> dict[str, Any]:
 
 def command_bench(args: argparse.Namespace) -> dict[str, Any]:
     from gptlite.bench import assistant as assistants
-    from gptlite.bench import kernels, operations, ppo, system, train
+    from gptlite.bench import kernels, operations, ppo, scaling, system, train
     from gptlite.bench import text as texts
 
     name, peer = args.preset, args.against
@@ -175,7 +175,7 @@ def command_bench(args: argparse.Namespace) -> dict[str, Any]:
         "kernels": lambda: kernels.bench_kernels(),
         "layernorm": lambda: operations.bench_layernorm(peer),
         "generate": lambda: system.bench_generate(name),
-        "scaling": lambda: train.bench_scaling(name),
+        "scaling": lambda: scaling.bench_scaling(name, args.pool),
         "first-step": lambda: system.bench_first_step(name, peer),
         "memory": lambda: system.bench_memory(name, peer),
         "import": lambda: system.bench_import(),
@@ -264,6 +264,7 @@ def build_parser() -> argparse.ArgumentParser:
     bench.add_argument("--dtype", choices=DTYPES, default="float32",
                        help="of the products (matmul, train)")  # fmt: skip
     bench.add_argument("--workers", type=whole, default=0, metavar="N")
+    bench.add_argument("--pool", choices=SCALED, default="threads", help="of scaling")
 
     for part in (data, tokenizer, vectors, assistant, ratings, alignment, cluster):
         part.add(commands)

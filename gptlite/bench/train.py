@@ -1,4 +1,4 @@
-"""Training steps against PyTorch, and scaling over workers."""
+"""Training steps against PyTorch."""
 
 from __future__ import annotations
 
@@ -102,25 +102,3 @@ def bench_train(
             "ratio": round(ratio(times[0], times[3]), 3),
         }
     return result
-
-
-def bench_scaling(name: str, rounds: int = 7) -> dict[str, Any]:
-    """All cores as workers against one worker, one BLAS thread a worker."""
-    model_config, training = preset(name)
-    batch = random_batch(model_config, training)
-    cores = available_cores()
-    with WorkerPool(1) as one, WorkerPool(cores) as many:
-        trainers = [Trainer(GPT(model_config), training, p) for p in (many, one)]
-        times = alternate(
-            [lambda t=t: t.step([batch]) for t in trainers],  # type: ignore[misc]
-            rounds,
-        )
-    return {
-        "benchmark": "scaling",
-        "preset": name,
-        "device": device(),
-        "workers": cores,
-        "tokens_per_s": round(batch.ids.size / median(times[0])),
-        "peer_tokens_per_s": round(batch.ids.size / median(times[1])),
-        "ratio": round(ratio(times[0], times[1]), 3),
-    }

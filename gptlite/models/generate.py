@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -120,33 +121,30 @@ class TextStream:
 
     def __init__(self, tokenizer: Tokenizer, stop: tuple[str, ...]) -> None:
         self._tokenizer, self._stop = tokenizer, tuple(s for s in stop if s)
-        self._ids: list[int] = []
-        self.sent = 0  # characters handed out
+        self._utf8 = codecs.getincrementaldecoder("utf-8")("replace")
+        self._held = ""
         self.stopped = False
 
     def push(self, token: int) -> str:
-        self._ids.append(token)
-        text = self._tokenizer.decode(self._ids)
+        text = self._held + self._utf8.decode(self._tokenizer.decode_bytes([token]))
         found = [i for i in (text.find(s) for s in self._stop) if i >= 0]
         if found:
             self.stopped = True
-            return self._send(text[: min(found)])
-        # an unfinished UTF-8 character has at most 3 bytes, each shown as U+FFFD
-        unfinished = min(3, len(text) - len(text.rstrip("\ufffd")))
-        text = text[: len(text) - unfinished]
+            return text[: min(found)]
         held = max(
             (n for s in self._stop for n in range(1, len(s)) if text.endswith(s[:n])),
             default=0,
         )
-        return self._send(text[: len(text) - held])
+        certain = len(text) - held
+        self._held = text[certain:]
+        return text[:certain]
 
     def flush(self) -> str:
         """What was held back, at the end."""
-        return "" if self.stopped else self._send(self._tokenizer.decode(self._ids))
-
-    def _send(self, certain: str) -> str:
-        new, self.sent = certain[self.sent :], max(self.sent, len(certain))
-        return new
+        if self.stopped:
+            return ""
+        held, self._held = self._held + self._utf8.decode(b"", final=True), ""
+        return held
 
 
 def stream(

@@ -50,6 +50,25 @@ def test_kernels_are_kept_in_the_folder_that_is_asked_for(
     assert not compiled_below(copy), "the install folder may be read-only, or shared"
 
 
+COMPILED = """
+import importlib, pkgutil
+from gptlite.ops import kernels
+from gptlite.ops.kernels import jit
+for part in pkgutil.iter_modules(kernels.__path__):
+    module = importlib.import_module(f"{kernels.__name__}.{part.name}")
+    for name, kernel in jit.kernels_in(module).items():
+        if kernel.stats.cache_misses:
+            print(part.name, name)
+"""
+
+
+def test_what_is_compiled_at_import_is_compiled_once() -> None:
+    """A function in a closure would have another name in the cache at each start."""
+    assert run_python("-c", COMPILED).returncode == 0
+    again = run_python("-c", COMPILED)
+    assert (again.returncode, again.stdout) == (0, ""), again.stderr
+
+
 def test_an_edit_in_any_kernel_source_is_another_cache(
     copy: Path, tmp_path: Path
 ) -> None:

@@ -28,8 +28,20 @@ from gptlite.ops.kernels.vectors import side_by_side
 
 @njit(inline="always", **OPTIONS)
 def _dots(out, query, keys):
-    """out (n,) = keys (n, D) · query (D,)."""
-    for j in range(out.size):
+    """out (n,) = keys (n, D) · query (D,), four keys at a time."""
+    n = out.size
+    whole = n // 4 * 4
+    for j in range(0, whole, 4):
+        k0, k1 = side_by_side(keys[j]), side_by_side(keys[j + 1])
+        k2, k3 = side_by_side(keys[j + 2]), side_by_side(keys[j + 3])
+        s0 = s1 = s2 = s3 = np.float32(0)
+        for i in range(query.size):
+            s0 += query[i] * k0[i]
+            s1 += query[i] * k1[i]
+            s2 += query[i] * k2[i]
+            s3 += query[i] * k3[i]
+        out[j], out[j + 1], out[j + 2], out[j + 3] = s0, s1, s2, s3
+    for j in range(whole, n):
         key, total = side_by_side(keys[j]), np.float32(0)
         for i in range(query.size):
             total += query[i] * key[i]

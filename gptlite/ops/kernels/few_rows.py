@@ -7,21 +7,16 @@ where it lies. BLAS would wake its threads for each of these, some dozens a toke
 from __future__ import annotations
 
 import numpy as np
-from numba import njit, types
+from numba import types
 
-from gptlite.ops.kernels.halves import float_from_half
-from gptlite.ops.kernels.jit import OPTIONS, kernel
+from gptlite.ops.kernels.halves import as_float
+from gptlite.ops.kernels.jit import kernel
 
 _READ = types.Array(types.float32, 1, "C", readonly=True)
 
 
-@njit(inline="always", **OPTIONS)
-def _plain(number):
-    return number
-
-
-def _adders(kind, number):
-    """The two kernels for matrices of this type; `number` makes floats of entries."""
+def _adders(kind):
+    """The two kernels for matrices of this type."""
     matrix = types.Array(kind, 2, "C", readonly=True)
 
     @kernel(types.void(types.float32[::1], _READ, matrix))
@@ -32,12 +27,12 @@ def _adders(kind, number):
             x0, x1, x2, x3 = x[k], x[k + 1], x[k + 2], x[k + 3]
             b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
             for j in range(N):
-                out[j] += (x0 * number(b0[j]) + x1 * number(b1[j])
-                           + x2 * number(b2[j]) + x3 * number(b3[j]))  # fmt: skip
+                out[j] += (x0 * as_float(b0[j]) + x1 * as_float(b1[j])
+                           + x2 * as_float(b2[j]) + x3 * as_float(b3[j]))  # fmt: skip
         for k in range(whole, x.size):
             x0, b0 = x[k], b[k]
             for j in range(N):
-                out[j] += x0 * number(b0[j])
+                out[j] += x0 * as_float(b0[j])
 
     @kernel(types.void(types.float32[::1], _READ, matrix))
     def add_dots(out, x, columns):
@@ -45,14 +40,14 @@ def _adders(kind, number):
         for n in range(out.size):
             column, total = columns[n], np.float32(0)
             for k in range(x.size):
-                total += x[k] * number(column[k])
+                total += x[k] * as_float(column[k])
             out[n] += total
 
     return add_rows, add_dots
 
 
-_add_rows, _add_dots = _adders(types.float32, _plain)
-_add_half_rows, _add_half_dots = _adders(types.uint16, float_from_half)
+_add_rows, _add_dots = _adders(types.float32)
+_add_half_rows, _add_half_dots = _adders(types.uint16)
 
 
 def add_product(out: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:

@@ -20,15 +20,19 @@ _HALF, _BITS = ir.HalfType(), ir.IntType(16)
 
 
 @intrinsic
-def float_from_half(typing_context, bits):
-    """The number whose float16 has these 16 bits. Only where HALVES."""
+def as_float(typing_context, number):
+    """A float32 as it is; of 16 bits the number whose float16 has them (if HALVES)."""
 
     def generate(context, build, signature, arguments):
+        [value] = arguments
+        if signature.args[0] == types.float32:
+            return value
         if not HALVES:
             return ir.Constant(FLOAT, 0.0)
-        return build.fpext(build.bitcast(arguments[0], _HALF), FLOAT)
+        return build.fpext(build.bitcast(value, _HALF), FLOAT)
 
-    return types.float32(types.uint16), generate
+    kind = types.uint16 if isinstance(number, types.Integer) else types.float32
+    return types.float32(kind), generate
 
 
 @intrinsic
@@ -52,7 +56,7 @@ def _narrow(bits, x):
         row, narrow, changed = x[k], bits[k], 0
         for j in range(row.size):
             narrow[j] = half_from_float(row[j])
-            changed += float_from_half(narrow[j]) != row[j]
+            changed += as_float(narrow[j]) != row[j]
         if changed:
             return False
     return True

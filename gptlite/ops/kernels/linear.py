@@ -42,7 +42,7 @@ def linear_forward(
         start: np.ndarray | None = rows(residual)
     elif bias is not None:
         require_float32(bias)
-        start = np.broadcast_to(bias, rows_out.shape)
+        start = bias[None]
     else:
         start = None
     product(rows_out, rows_in, weight, start=start)

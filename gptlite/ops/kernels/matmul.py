@@ -135,7 +135,7 @@ def _multiply(out, a, b, packed, start, bfloat16, scratch):
                 begin, begin_row, begin_col = out[:, j:].ctypes.data, out_row, 1
             elif start.size:
                 begin, begin_col = start[:, j:].ctypes.data, 1
-                begin_row = start.strides[0] // 4
+                begin_row = start.strides[0] // 4 if len(start) > 1 else 0
             for i in range(0, M, HEIGHT):
                 last = min(i + HEIGHT, M)
                 _multiply_block(
@@ -163,9 +163,9 @@ def product(
 ) -> None:
     """`out = start + a @ b`.
 
-    out, start: (M, N) with contiguous rows (start may be out itself, or left out),
-    a: (M, K), b: (K, N), any strides. bfloat16: round a and b; with a packed b, its
-    own dtype decides.
+    out, start: (M, N) with contiguous rows (start may be out itself, or left out, or
+    one row (1, N) for all), a: (M, K), b: (K, N), any strides. bfloat16: round a and
+    b; with a packed b, its own dtype decides.
     """
     packed, matrix = NO_FLOATS, b if isinstance(b, np.ndarray) else b.array
     if isinstance(b, Packed):

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
+FLOAT32 = np.dtype(np.float32)
+
 
 def require_float32(*arrays: np.ndarray) -> None:
     """Kernels are compiled for one type; proofs in float64 are the reference's."""
     for array in arrays:
-        if array.dtype != np.float32:
+        if array.dtype != FLOAT32:
             raise TypeError(
                 f"wanted float32 for a kernel, got {array.dtype}; convert with "
                 ".astype(np.float32), or use gptlite.reference"

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 from gptlite.cluster.serving import Replica, ServeConfig, replica
+from gptlite.config import check_numbers
 
 DAY = 86_400  # seconds
 
@@ -58,3 +59,23 @@ def by_roofline(config: ServeConfig) -> Bill:
         rate / (config.busy * machine.capacity(config.prompt, config.output))
     )
     return bill(copies * machine.gpus, config, machine)
+
+
+@dataclass(frozen=True, slots=True)
+class Electricity:
+    """watts: drawn by the computer while it answers, a laptop's by default.
+    cents_per_kwh: what a household pays."""
+
+    watts: float = 30.0
+    cents_per_kwh: float = 30.0
+
+    def __post_init__(self) -> None:
+        check_numbers(self, "", "watts cents_per_kwh")
+
+    def cents(self, seconds: float) -> float:
+        """Of so many seconds.
+
+        >>> round(Electricity().cents(3600.0), 9)  # 30 watt-hours at 30 cents a kWh
+        0.9
+        """
+        return seconds / 3600 * self.watts / 1000 * self.cents_per_kwh

@@ -1,4 +1,4 @@
-"""`gptlite cluster plan | serve | simulate | calibrate`."""
+"""`gptlite cluster plan | serve | simulate | calibrate | question`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from gptlite.cluster.bill import Electricity
 from gptlite.cluster.hardware import DEVICES, GIB, LINKS
 from gptlite.cluster.models import PRESETS, Transformer, model
 from gptlite.cluster.plan import Imperfect, Plan, PlanConfig, explain
@@ -133,6 +134,13 @@ def cluster_calibrate(args: argparse.Namespace) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def cluster_question(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.cluster.question import price_of_a_question
+    from gptlite.tools import run
+
+    return price_of_a_question(args.run_folder, given(args, Electricity), run)
+
+
 def cluster_simulate(args: argparse.Namespace) -> dict[str, Any]:
     import time
 
@@ -195,6 +203,11 @@ def add(commands: Commands) -> None:
     )
     calibrated.add_argument("--workers", type=positive, metavar="N",
                             help="default: 1, and all cores")  # fmt: skip
+    question = cluster.add(
+        "question", cluster_question, "the price of one question on this computer"
+    )
+    question.add_argument("run_folder", metavar="RUN", nargs="?", default="mini")
+    add_defaults(question, Electricity)
     simulated = cluster.add(
         "simulate", cluster_simulate, "the best layout with slow and failing GPUs"
     )

@@ -16,7 +16,7 @@ from gptlite.models.head import has_head, head_forward
 from gptlite.models.layout import rows, rows_of_logits
 from gptlite.models.lora import LoRA
 from gptlite.models.sampling import Sampling, sample
-from gptlite.models.weights import PackedWeights
+from gptlite.models.weights import DecodingWeights, PackedWeights
 from gptlite.models.workspace import Workspace
 from gptlite.parallel.pool import WorkerPool
 from gptlite.text.chat import END, Conversation, Message, render_prompt, special_ids
@@ -67,12 +67,14 @@ def sample_answers(
     together = min(TOGETHER, -(-len(starts) // 2))
     batches = alike([len(start) for start in starts], together)
     seeds = rng.integers(2**63, size=len(batches))
+    weights = DecodingWeights(model, together)
     ids = np.empty((len(starts), longest), np.int64)
     logp = np.empty(ids.shape)
 
     def work(rank: int, i: int) -> None:
         some, dice = batches[i], np.random.default_rng(seeds[i])
-        decoder = Decoder(model, tokenizer.vocab_size, [starts[b] for b in some])
+        asked = [starts[b] for b in some]
+        decoder = Decoder(model, tokenizer.vocab_size, asked, weights)
         ids[some], logp[some] = _sampled(decoder, longest, end, dice)
 
     if pool is None:

@@ -26,10 +26,14 @@ class Decoder:
     with its newest half as context: one pass over that half refills the cache.
     """
 
-    def __init__(self, model: GPT, V: int, prompts: list[list[int]]) -> None:
-        """V: how many tokens the tokenizer has; the model may have room for more."""
+    def __init__(
+        self, model: GPT, V: int, prompts: list[list[int]],
+        weights: DecodingWeights | None = None,
+    ) -> None:  # fmt: skip
+        """V: how many tokens the tokenizer has; the model may have room for more.
+        weights: the model's, if several decoders are to share them."""
         self.model, self.workspace = model, Workspace(model)
-        self.weights = DecodingWeights(model)
+        self.weights = weights or DecodingWeights(model, len(prompts))
         self.rows = [list(prompt) for prompt in prompts]
         if not all(self.rows):
             raise DataError("wanted a prompt of at least one token, got an empty one")

@@ -11,6 +11,7 @@ import numpy as np
 from gptlite.models.gpt import GPT
 from gptlite.ops import kernels
 from gptlite.ops.kernels.halves import halves_of
+from gptlite.ops.kernels.matmul import FEW_ROWS
 
 
 class ReadWeights:
@@ -64,11 +65,16 @@ class PackedWeights(ReadWeights):
 
 
 class DecodingWeights(ReadWeights):
-    """The weights as they are now, for one token after another: with half the bytes
-    where float16 holds a matrix exactly, as it does those of `mini`."""
+    """The weights as they are now, for one token after another of so many rows.
 
-    def __init__(self, model: GPT) -> None:
+    Many rows: packed, once for all tokens. Few: they are only read, with half the bytes
+    where float16 holds a matrix exactly, as it does those of `mini`.
+    """
+
+    def __init__(self, model: GPT, rows: int = 1) -> None:
         def form(array: np.ndarray) -> Any:
+            if rows >= FEW_ROWS:
+                return model.ops.Packed(array).pack()
             return (model.ops is kernels and halves_of(array)) or array
 
         super().__init__(model, form)

@@ -80,3 +80,15 @@ def test_trained_weights_are_read_as_they_are() -> None:
     weights = DecodingWeights(model)
     assert weights.token_embedding is model.params.token_embedding
     assert weights.layers[0].qkv_weight is model.params.layers[0].qkv_weight
+
+
+def test_many_rows_share_packed_weights_and_get_the_same_bits() -> None:
+    model = gl.GPT(gl.GPTConfig(n_layer=2, n_head=2, n_embd=16, vocab_size=50))
+    packed, prompts = DecodingWeights(model, 9), [[i, 2 * i] for i in range(9)]
+    assert isinstance(packed.layers[1].fc_weight, kernels.Packed)
+    ours, plain = Decoder(model, 50, prompts, packed), Decoder(model, 50, prompts)
+    plain.weights = model.params  # type: ignore[assignment]
+    for token in range(5):
+        for d in (ours, plain):
+            d.append(np.full(9, token))
+        assert (ours.logits == plain.logits).all()

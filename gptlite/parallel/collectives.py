@@ -118,7 +118,7 @@ class Collectives:
             )
         self.rank, self.size, self.algorithm = channel.rank, channel.size, algorithm
         self.ledger = Ledger(channel.size) if ledger is None else ledger
-        self._post = Post(channel, self.ledger)
+        self.post = Post(channel, self.ledger)
 
     def barrier(self) -> None:
         """Return when every worker has come this far.
@@ -126,11 +126,11 @@ class Collectives:
         Dissemination: in round k everyone tells the one 2^k to the right all it knows,
         and after ⌈log₂ N⌉ rounds has heard, at second hand, of all.
         """
-        with self._post.collective("barrier", np.dtype(np.uint8), 0):
+        with self.post.collective("barrier", np.dtype(np.uint8), 0):
             for distance in tree_rounds(self.size):
                 to, source = self.rank + distance, self.rank - distance
                 nothing = np.empty(0, np.uint8)
-                self._post.exchange(to % self.size, nothing, source % self.size, 0)
+                self.post.exchange(to % self.size, nothing, source % self.size, 0)
 
     def broadcast(self, values: np.ndarray, root: int = 0) -> np.ndarray:
         """The root's `values`. The others' only say which shape and dtype to expect."""
@@ -153,14 +153,14 @@ class Collectives:
             "naive broadcast": naive_broadcast, "tree broadcast": tree_broadcast,
             "naive reduce": naive_reduce, "tree reduce": tree_reduce,
         }  # fmt: skip
-        with self._post.collective(f"{name} {what}", result.dtype, result.size):
-            algorithms[f"{name} {what}"](self._post, result.reshape(-1), root)
+        with self.post.collective(f"{name} {what}", result.dtype, result.size):
+            algorithms[f"{name} {what}"](self.post, result.reshape(-1), root)
         return result
 
     def all_reduce(self, values: np.ndarray) -> np.ndarray:
         """The sum of all workers' `values`, the same bits for everyone."""
         values = np.asarray(values)
-        post, count = self._post, values.size
+        post, count = self.post, values.size
         with post.collective(f"{self.algorithm} all-reduce", values.dtype, count):
             if self.algorithm == "ring":
                 chunk = -(-count // self.size)  # padded, so that all chunks are equal
@@ -180,8 +180,8 @@ class Collectives:
         """The sum of all workers' `flat`, (n,), only this worker's shard of it."""
         self._check_shards(flat, shards)
         chunks = [np.concatenate([flat[:0], *(flat[s] for s in sh)]) for sh in shards]
-        with self._post.collective("ring reduce-scatter", flat.dtype, flat.size):
-            ring_reduce_scatter(self._post, chunks)
+        with self.post.collective("ring reduce-scatter", flat.dtype, flat.size):
+            ring_reduce_scatter(self.post, chunks)
         sizes = [len(flat[part]) for part in shards[self.rank]]
         ends = [0, *itertools.accumulate(sizes)]
         return [chunks[self.rank][a:b] for a, b in itertools.pairwise(ends)]
@@ -190,8 +190,8 @@ class Collectives:
         """Every worker's shard of `flat`, (n,), is in everyone's `flat` on return."""
         self._check_shards(flat, shards)
         chunks = [np.concatenate([flat[:0], *(flat[s] for s in sh)]) for sh in shards]
-        with self._post.collective("ring all-gather", flat.dtype, flat.size):
-            ring_all_gather(self._post, chunks)
+        with self.post.collective("ring all-gather", flat.dtype, flat.size):
+            ring_all_gather(self.post, chunks)
         for other, (chunk, shard) in enumerate(zip(chunks, shards, strict=True)):
             start = 0
             for part in shard if other != self.rank else []:

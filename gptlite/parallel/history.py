@@ -42,7 +42,7 @@ def ring_history(size: int) -> np.ndarray:
 
     def work(comm: Collectives) -> np.ndarray:
         chunks = list(np.full((size, 1), 2**comm.rank))
-        post = comm._post
+        post = comm.post
         with post.collective("ring all-reduce", chunks[0].dtype, size):
             watched: Any = _Watched(post, chunks)
             ring_reduce_scatter(watched, chunks)

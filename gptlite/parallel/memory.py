@@ -43,11 +43,3 @@ class Memory:
 
     def peak(self, rank: int, kind: str) -> int:
         return self._peak[rank, kind]
-
-    def __str__(self) -> str:
-        """A line a worker: bytes at most, by kind."""
-        lines = [f"{'worker':<6}" + "".join(f"{kind:>14}" for kind in KINDS)]
-        for rank in range(self.size):
-            cells = "".join(f"{self.peak(rank, kind):>14,}" for kind in KINDS)
-            lines.append(f"{rank:<6}{cells}")
-        return "\n".join(lines)

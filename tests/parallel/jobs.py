@@ -74,7 +74,7 @@ class DiesInside(Channel):
 
 def is_killed(comm: Collectives, who: int) -> None:
     if comm.rank == who:
-        comm._post._channel = DiesInside(comm._post._channel)
+        comm.post._channel = DiesInside(comm.post._channel)
     comm.all_reduce(np.zeros(300_000))
 
 

@@ -83,6 +83,7 @@ def linear_log_probability_backward(
     require_shape(inp.shape[:1], dlogp, dentropy, targets)
     for some in blocks(len(inp), room):
         logits = room[: some.stop - some.start]
-        matmul(logits, inp[some], weight)
+        if len(inp) > len(room):  # else they are still there
+            matmul(logits, inp[some], weight)
         _gradient_in_place(rows(logits), dlogp[some], dentropy[some], targets[some])
         linear_backward(dinp[some], dweight, None, logits, inp[some], weight)

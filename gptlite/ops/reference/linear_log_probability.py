@@ -57,7 +57,10 @@ def linear_log_probability_backward(
     weight: Weight,
     targets: np.ndarray,
 ) -> None:
-    """Overwrites dinp, adds into dweight; the logits are computed again.
+    """Overwrites dinp, adds into dweight.
+
+    room: as the forward left it, for the same inp and weight. If all logits have room
+    there (N ≤ R) they need not be computed again, and are overwritten.
 
     dlogp, dentropy: (N,), the slopes of the loss. With p = softmax(logits):
 

@@ -16,11 +16,12 @@ from gptlite.ops.kernels.matmul import FEW_ROWS
 
 class ReadWeights:
     """The parameters of a model by their names, each matrix of a product as `form`
-    makes it; norms and biases are read as they are."""
+    makes it, which is given it as the product reads it, (C_in, C_out); norms and biases
+    are as they are."""
 
     def __init__(self, model: GPT, form: Callable[[np.ndarray], Any]) -> None:
         params = model.base.params
-        self.token_embedding = form(params.token_embedding)
+        self.token_embedding = form(params.token_embedding.T).T
         self.layers = [SimpleNamespace(**vars(layer)) for layer in params.layers]
         for name in model.base.hidden_matrices:
             _, l, short = name.split(".")

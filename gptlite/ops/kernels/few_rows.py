@@ -11,37 +11,45 @@ from numba import types
 
 from gptlite.ops.kernels.halves import as_float
 from gptlite.ops.kernels.jit import kernel
+from gptlite.ops.kernels.vectors import side_by_side
 
-_READ = types.Array(types.float32, 1, "C", readonly=True)
+_OUT = types.Array(types.float32, 2, "A")
+_READ = types.Array(types.float32, 2, "C", readonly=True)
 
 
 def _adders(kind):
     """The two kernels for matrices of this type."""
     matrix = types.Array(kind, 2, "C", readonly=True)
 
-    @kernel(types.void(types.float32[::1], _READ, matrix))
-    def add_rows(out, x, b):
-        """out (N,) += x (K,) @ b (K, N): b's rows weighted, four at a time."""
-        N, whole = out.size, x.size // 4 * 4
-        for k in range(0, whole, 4):
-            x0, x1, x2, x3 = x[k], x[k + 1], x[k + 2], x[k + 3]
-            b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
-            for j in range(N):
-                out[j] += (x0 * as_float(b0[j]) + x1 * as_float(b1[j])
-                           + x2 * as_float(b2[j]) + x3 * as_float(b3[j]))  # fmt: skip
-        for k in range(whole, x.size):
-            x0, b0 = x[k], b[k]
-            for j in range(N):
-                out[j] += x0 * as_float(b0[j])
+    @kernel(types.void(_OUT, _READ, matrix))
+    def add_rows(out, a, b):
+        """out (M, N) += a (M, K) @ b (K, N): b's rows weighted, four at a time."""
+        (M, K), whole = a.shape, a.shape[1] // 4 * 4
+        for m in range(M):
+            x, row = a[m], side_by_side(out[m])
+            for k in range(0, whole, 4):
+                x0, x1, x2, x3 = x[k], x[k + 1], x[k + 2], x[k + 3]
+                b0, b1, b2, b3 = b[k], b[k + 1], b[k + 2], b[k + 3]
+                for j in range(row.size):
+                    row[j] += (
+                        x0 * as_float(b0[j]) + x1 * as_float(b1[j])
+                        + x2 * as_float(b2[j]) + x3 * as_float(b3[j])
+                    )  # fmt: skip
+            for k in range(whole, K):
+                x0, b0 = x[k], b[k]
+                for j in range(row.size):
+                    row[j] += x0 * as_float(b0[j])
 
-    @kernel(types.void(types.float32[::1], _READ, matrix))
-    def add_dots(out, x, columns):
-        """out (N,) += x (K,) @ b (K, N), whose columns are rows of `columns`."""
-        for n in range(out.size):
-            column, total = columns[n], np.float32(0)
-            for k in range(x.size):
-                total += x[k] * as_float(column[k])
-            out[n] += total
+    @kernel(types.void(_OUT, _READ, matrix))
+    def add_dots(out, a, columns):
+        """out (M, N) += a (M, K) @ b (K, N), whose columns are rows of `columns`."""
+        for m in range(len(a)):
+            x, row = a[m], side_by_side(out[m])
+            for n in range(row.size):
+                column, total = columns[n], np.float32(0)
+                for k in range(x.size):
+                    total += x[k] * as_float(column[k])
+                row[n] += total
 
     return add_rows, add_dots
 
@@ -63,5 +71,4 @@ def add_product(out: np.ndarray, a: np.ndarray, b: np.ndarray) -> None:
     else:  # gaps: a part of a matrix
         out += a @ b
         return
-    for row, x in zip(out, np.ascontiguousarray(a), strict=True):
-        add(row, x, whole)
+    add(out, np.ascontiguousarray(a), whole)

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.extending import intrinsic
 
-from gptlite.ops.kernels.jit import kernel
-from gptlite.ops.kernels.processor import HALVES
-from gptlite.ops.kernels.vectors import FLOAT
+from gptlite.ops.kernels.jit import OPTIONS, kernel
+from gptlite.ops.kernels.packing import VECTOR, scratch_floats
+from gptlite.ops.kernels.processor import HALVES, LANES
+from gptlite.ops.kernels.vectors import FLOAT, transpose_tile
 
-_HALF, _BITS = ir.HalfType(), ir.IntType(16)
+_HALF, _WORD = ir.HalfType(), ir.IntType(16)
 
 
 @intrinsic
@@ -41,29 +42,63 @@ def half_from_float(typing_context, number):
 
     def generate(context, build, signature, arguments):
         if not HALVES:
-            return ir.Constant(_BITS, 0)
-        return build.bitcast(build.fptrunc(arguments[0], _HALF), _BITS)
+            return ir.Constant(_WORD, 0)
+        return build.bitcast(build.fptrunc(arguments[0], _HALF), _WORD)
 
     return types.uint16(types.float32), generate
 
 
-@kernel(types.boolean(
-    types.uint16[:, ::1], types.Array(types.float32, 2, "C", readonly=True)
-))  # fmt: skip
+_READ = types.Array(types.float32, 2, "C", readonly=True)
+_BITS = types.Array(types.uint16, 2, "C")
+
+
+@njit(inline="always", **OPTIONS)
+def _narrow_row(bits, row):
+    """bits (K,) = row (K,) as float16; whether all numbers are still the same."""
+    changed = 0
+    for k in range(row.size):
+        bits[k] = half_from_float(row[k])
+        changed += as_float(bits[k]) != row[k]
+    return changed == 0
+
+
+@kernel(types.boolean(_BITS, _READ))
 def _narrow(bits, x):
-    """x (K, N) as float16; False as soon as a row has a number that changed."""
-    for k in range(len(x)):
-        row, narrow, changed = x[k], bits[k], 0
-        for j in range(row.size):
-            narrow[j] = half_from_float(row[j])
-            changed += as_float(narrow[j]) != row[j]
-        if changed:
-            return False
+    """bits (N, K) = x (N, K) as float16; False as soon as a row has changed."""
+    n = 0
+    while n < len(x) and _narrow_row(bits[n], x[n]):
+        n += 1
+    return n == len(x)
+
+
+@kernel(types.boolean(_BITS, _READ, VECTOR))
+def _narrow_turned(bits, x, scratch):
+    """bits (N, K) = xᵀ, x (K, N), as float16; False as soon as a column has changed.
+
+    scratch: room for LANES · K floats, where so many columns become rows.
+    """
+    K, N = x.shape
+    to, source, whole = scratch.ctypes.data, x.ctypes.data, K // LANES * LANES
+    for start in range(0, N, LANES):
+        width, first = min(LANES, N - start), 0
+        if width == LANES:
+            first = whole
+            for k in range(0, whole, LANES):
+                transpose_tile(to + 4 * k, K, source + 4 * (k * N + start), N)
+        for k in range(first, K):
+            for n in range(width):
+                scratch[n * K + k] = x[k, start + n]
+        for n in range(width):
+            if not _narrow_row(bits[start + n], scratch[n * K : n * K + K]):
+                return False
     return True
 
 
 class Halves:
     """A weight matrix (K, N), and the same numbers as float16 for a few rows' products.
+
+    bits: (K, N), column after column, as they are read then: in one stream, which a
+    processor fetches ahead better than the four that a product by rows reads.
 
     >>> halves_of(np.full((2, 3), 0.1, np.float32)) is None  # 0.1 is rounded
     True
@@ -83,7 +118,11 @@ class Halves:
 
 def halves_of(array: np.ndarray) -> Halves | None:
     """`None` if a number of this matrix (or the processor) has no exact float16."""
-    if not (HALVES and array.dtype == np.float32 and array.flags.c_contiguous):
+    if not HALVES or array.dtype != np.float32:
         return None
-    bits = np.empty(array.shape, np.uint16)
-    return Halves(array, bits) if _narrow(bits, array) else None
+    columns = np.empty(array.shape[::-1], np.uint16)
+    if array.flags.c_contiguous:
+        exact = _narrow_turned(columns, array, scratch_floats(LANES * len(array)))
+    else:
+        exact = array.T.flags.c_contiguous and _narrow(columns, array.T)
+    return Halves(array, columns.T) if exact else None

@@ -175,7 +175,7 @@ def command_bench(args: argparse.Namespace) -> dict[str, Any]:
         "kernels": lambda: kernels.bench_kernels(),
         "layernorm": lambda: operations.bench_layernorm(peer),
         "generate": lambda: system.bench_generate(name),
-        "scaling": lambda: scaling.bench_scaling(name, args.pool),
+        "scaling": lambda: scaling.bench_scaling(name, args.pool, args.workers),
         "first-step": lambda: system.bench_first_step(name, peer),
         "memory": lambda: system.bench_memory(name, peer),
         "import": lambda: system.bench_import(),

@@ -16,6 +16,7 @@ from gptlite.models.generate import Decoder, TextStream
 from gptlite.models.gpt import GPT
 from gptlite.models.look import alternatives, attention_weights
 from gptlite.models.sampling import Sampling, sample
+from gptlite.models.weights import DecodingWeights
 from gptlite.text.chat import (
     END,
     SPECIAL,
@@ -93,12 +94,12 @@ class Chat:
 
         What fails leaves the history as it was.
         """
-        before = self.messages, self.last
+        before, weights = (self.messages, self.last), DecodingWeights(self.model)
         self.messages += (Message("user", text),)
         try:
             for _ in range(CALLS + 1):
                 said, calls = "", False
-                for piece, calls in self._turn():
+                for piece, calls in self._turn(weights):
                     said += piece
                     if not calls:
                         yield piece
@@ -116,10 +117,10 @@ class Chat:
             self.messages, self.last = before
             raise
 
-    def _turn(self) -> Iterator[tuple[str, bool]]:
+    def _turn(self, weights: DecodingWeights) -> Iterator[tuple[str, bool]]:
         """(piece of text, whether it belongs to a call), to the end of the turn."""
         prompt = self._prompt()
-        decoder = Decoder(self.model, self.tokenizer.vocab_size, [prompt])
+        decoder = Decoder(self.model, self.tokenizer.vocab_size, [prompt], weights)
         text, calls = TextStream(self.tokenizer, ()), False
         for i in range(self.longest):
             ids, _ = sample(decoder.logits, decoder.seen, self.sampling, rng=self.rng)

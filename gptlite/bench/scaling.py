@@ -51,14 +51,17 @@ def _measured(comm: Collectives, name: str, rounds: int) -> np.ndarray:
     return np.array(times[1:]).T
 
 
-def bench_scaling(name: str, pool: str = "threads", rounds: int = 7) -> dict[str, Any]:
+def bench_scaling(
+    name: str, pool: str = "threads", workers: int = 0, rounds: int = 7
+) -> dict[str, Any]:
     """N workers against one, one BLAS thread a worker, on batches of the same size.
 
-    pool: "threads" and "processes" are as many as there are cores; "mpi" the members
-    of the `mpiexec` that started this, of which the first one has the result.
+    pool: "threads" and "processes" are `workers`, 0 for as many as there are cores;
+    "mpi" are the members of the `mpiexec` that started this, of which the first one
+    has the result.
     """
     model, training = preset(name)
-    workers, told = available_cores(), True
+    workers, reports = workers or available_cores(), True
     if pool == "threads":
         with WorkerPool(1) as one, WorkerPool(workers) as many:
             times = alternate([_step(name, many), _step(name, one)], rounds)
@@ -67,10 +70,10 @@ def bench_scaling(name: str, pool: str = "threads", rounds: int = 7) -> dict[str
         assert first is not None
         times = first.tolist()
     else:
-        workers, told, times = mpi.run(
+        workers, reports, times = mpi.run(
             lambda c: (c.size, c.rank == 0, _measured(c, name, rounds).tolist())
         )
-    if not told:
+    if not reports:
         return {}
     tokens = training.batch_size * model.context_length
     return {

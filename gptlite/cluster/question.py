@@ -42,6 +42,6 @@ def price_of_a_question(
         "model": run, "device": device(), "parameters": model.n_params,
         "seconds": round(seconds, 4), "tokens": float(np.median(lengths)),
         "watts": electricity.watts, "cents": float(f"{cents:.3g}"),
-        "questions_a_cent": round(1 / cents) if cents else None,
+        "questions_a_cent": round(1 / cents) if cents > 1e-15 else None,
         "chatgpt_cents": round(theirs.cents_per_query, 2),
     }  # fmt: skip

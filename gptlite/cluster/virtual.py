@@ -32,8 +32,9 @@ class VirtualClock:
     """The seconds of `device`s, joined by `network`, for workers with this ledger.
 
     slowness: how many times as long the slowest worker computes; all wait for it.
-    reached: shares of the peaks; the planner's. Nothing is sent while a worker
-    computes, as in `Trainer` and `ZeroWorker`; for overlap see `simulate_step`.
+    reached: shares of the peaks; the planner's. FLOPs are those of float32, as the
+    workers' are. Nothing is sent while a worker computes, as in `Trainer` and
+    `ZeroWorker`; for overlap see `simulate_step`. Do not clear the ledger meanwhile.
 
     >>> import numpy as np
     >>> from gptlite.cluster.hardware import DEVICES
@@ -56,13 +57,15 @@ class VirtualClock:
         self._ledger, self._sent = ledger, self._sending(ledger)
 
     def _sending(self, ledger: Ledger) -> float:
-        """Seconds of all that was ever sent: by the busiest worker, one collective
-        after another, and a latency for each message that waits for one before."""
-        found = 0.0
+        """Seconds of all that was ever sent, one collective after another: of each the
+        messages that waited for one another, as long as its messages are on average."""
+        found, bandwidth = 0.0, self.network.bandwidth * self.reached.link
         for name in COLLECTIVES:
-            busiest = max(ledger.bytes_sent(r, name) for r in range(ledger.size))
-            found += busiest / (self.network.bandwidth * self.reached.link)
-            found += ledger.steps(name) * self.network.latency_s
+            workers = range(ledger.size)
+            messages = sum(ledger.messages(rank, name) for rank in workers)
+            sent = sum(ledger.bytes_sent(rank, name) for rank in workers)
+            each = sent / max(messages, 1) / bandwidth + self.network.latency_s
+            found += ledger.steps(name) * each
         return found
 
     def tick(self, flops: float) -> Tick:
@@ -70,7 +73,7 @@ class VirtualClock:
         if not flops >= 0:
             raise ConfigError(f"wanted FLOPs of at least 0, got {flops}")
         before, self._sent = self._sent, self._sending(self._ledger)
-        rate = self.device.peak * self.reached.matmul
+        rate = self.device.peak_float32 * self.reached.matmul
         passed = Tick(self.slowness * flops / rate, self._sent - before)
         self.seconds += passed.seconds
         return passed

@@ -15,9 +15,9 @@ from gptlite.ops.kernels.matmul import FEW_ROWS
 
 
 class ReadWeights:
-    """The parameters of a model by their names, each matrix of a product as `form`
-    makes it, which is given it as the product reads it, (C_in, C_out); norms and biases
-    are as they are."""
+    """The parameters of a model by their names. `form` gets each matrix of a product
+    as (C_in, C_out) and returns what the product reads; norms and biases are as they
+    are."""
 
     def __init__(self, model: GPT, form: Callable[[np.ndarray], Any]) -> None:
         params = model.base.params

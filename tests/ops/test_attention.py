@@ -221,6 +221,16 @@ def test_a_query_that_sees_nothing_gets_zeros_and_gives_no_gradient(
     assert (d[0][0, 1] == 0).all()
 
 
+@pytest.mark.parametrize("Tq", [1, 3, 4])
+def test_a_negative_prefix_lets_nothing_be_seen(
+    Tq: int, rng: np.random.Generator
+) -> None:
+    q, k, v = normal(rng, 3, 1, Tq, 2, 4)
+    before, nothing = np.array([-9]), np.array([-2])
+    out, lse = forward(kernels, q, k, v, offsets=before, prefix=nothing)
+    assert (out == 0).all() and (lse == -np.inf).all()
+
+
 @BACKENDS
 def test_the_weights_of_a_row_sum_to_one(
     ops: ModuleType, rng: np.random.Generator

@@ -56,6 +56,14 @@ def test_a_misaligned_array_is_refused(name: str) -> None:
         calls(misaligned)[name]()
 
 
+@pytest.mark.parametrize("M", [1, 3, 4, 9])
+def test_a_bias_with_gaps_is_refused(M: int) -> None:
+    x, weight, out = (np.ones(s, np.float32) for s in ((M, 6), (6, 4), (M, 4)))
+    for bias in (np.ones(8, np.float32)[::2], np.broadcast_to(x[0, 0], (4,))):
+        with pytest.raises(ValueError, match="without gaps"):
+            kernels.linear_forward(out, x, weight, bias)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_another_type_is_refused(name: str) -> None:
     with pytest.raises(TypeError, match="wanted float32"):

@@ -77,7 +77,7 @@ def forward(out, lse, q, k, v, offsets, prefix, q_segments, k_segments, scores):
         for h in range(H):
             kv = h // (H // Hkv)
             for t in range(Tq):
-                seen = seen_by(offsets[b] + t, prefix[b], Tk)
+                seen = max(seen_by(offsets[b] + t, prefix[b], Tk), 0)
                 row, result = scores[:seen], side_by_side(out[b, t, h])
                 _dots(row, side_by_side(q[b, t, h]), k[b, :seen, kv])
                 if q_segments.size:

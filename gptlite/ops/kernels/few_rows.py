@@ -1,7 +1,7 @@
 """Products with a few rows, as when one token after another is generated.
 
-Each number of the matrix is used once or twice: what counts is to read it in order,
-where it lies. BLAS would wake its threads for each of these, some dozens a token.
+Each number of the matrix is used once to three times: what counts is to read it in
+order, where it lies. BLAS would wake its threads for each, some dozens a token.
 """
 
 from __future__ import annotations

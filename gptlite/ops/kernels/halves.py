@@ -2,7 +2,7 @@
 
 One token's products read every weight once: their time is the memory's. A model that
 was stored as float16 has numbers that float16 holds exactly, and so can be read as
-that, with the same results.
+that, with the same results but for the order of sums.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _HALF, _WORD = ir.HalfType(), ir.IntType(16)
 
 @intrinsic
 def as_float(typing_context, number):
-    """A float32 as it is; of 16 bits the number whose float16 has them (if HALVES)."""
+    """A float32 as it is; 16 bits, read as float16 (if HALVES), become float32."""
 
     def generate(context, build, signature, arguments):
         [value] = arguments
@@ -97,8 +97,9 @@ def _narrow_turned(bits, x, scratch):
 class Halves:
     """A weight matrix (K, N), and the same numbers as float16 for a few rows' products.
 
-    bits: (K, N), column after column, as they are read then: in one stream, which a
-    processor fetches ahead better than the four that a product by rows reads.
+    bits: (K, N), column after column (of `.T`: row after row): products read them in
+    one stream, which a processor fetches ahead better than the four of a product by
+    rows. They are the numbers of now: a change of `array` needs new Halves.
 
     >>> halves_of(np.full((2, 3), 0.1, np.float32)) is None  # 0.1 is rounded
     True

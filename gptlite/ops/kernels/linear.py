@@ -11,7 +11,7 @@ from gptlite.ops.kernels.matmul import (
     multiply,
     product,
 )
-from gptlite.ops.kernels.views import require_float32, require_shape, rows
+from gptlite.ops.kernels.views import flat, require_shape, rows
 from gptlite.ops.kernels.weights import Weight, rounds
 
 
@@ -41,8 +41,7 @@ def linear_forward(
     if residual is not None:
         start: np.ndarray | None = rows(residual)
     elif bias is not None:
-        require_float32(bias)
-        start = bias[None]
+        start = flat(bias)[None]
     else:
         start = None
     product(rows_out, rows_in, weight, start=start)

@@ -41,7 +41,7 @@ def padded(width: int) -> int:
 
 def scratch_floats(count: int) -> np.ndarray:
     """At least `count` floats from a cache line on; each thread has its own, kept."""
-    if getattr(_room, "floats", ()).__len__() < count:
+    if len(getattr(_room, "floats", ())) < max(count, 1):
         raw = np.empty(count + CACHE_LINE // 4, np.float32)
         skip = -raw.ctypes.data % CACHE_LINE // 4
         _room.floats = raw[skip : skip + count]

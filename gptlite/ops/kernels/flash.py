@@ -140,6 +140,8 @@ def forward(out, lse, q, k, v, offsets, prefix, q_segments, k_segments, scratch)
                     lse[b, h, start + t] = log(total)
                     if tops[t] != np.float32(-np.inf):
                         lse[b, h, start + t] += tops[t] * scale
+                    if last <= 0:  # no tile was computed
+                        rows[t] = np.float32(0)
                     inverse = np.float32(1) / total if total != 0 else np.float32(0)
                     for i in range(D):
                         rows[t, i] *= inverse

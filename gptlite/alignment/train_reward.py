@@ -16,12 +16,37 @@ from gptlite.errors import CheckpointError, ConfigError
 from gptlite.models.gpt import GPT
 from gptlite.models.head import load_head, with_head
 from gptlite.models.lora import fingerprint
+from gptlite.parallel.communicator import Pool
 from gptlite.parallel.pool import WorkerPool, available_cores
 from gptlite.text.chat import END, Conversation, special_ids
 from gptlite.text.tokenizer import Tokenizer
 from gptlite.training.loop import Loop, Summary
 from gptlite.training.run import Run, open_run
-from gptlite.training.step import Trainer
+from gptlite.training.step import StepResult, Trainer
+
+AVERAGED = 0.75  # of the steps, the last ones: the weights after each make up the mean
+
+
+class MeanTrainer(Trainer):
+    """A trainer that keeps a mean of the weights: what labels say that are wrong goes
+    this way and that, and what they say rightly stays (Polyak and Juditsky 1992)."""
+
+    def __init__(self, model: GPT, config: TrainConfig, pool: Pool) -> None:
+        super().__init__(model, config, pool, REWARD)
+        self.first = int((1 - AVERAGED) * config.steps)
+        self.mean, self.taken = model.params.flat.copy(), 0
+
+    def step(self, batches: list[Any], rate: float = 1.0) -> StepResult:
+        result = super().step(batches, rate)
+        if self.optimizer.steps > self.first:
+            self.taken += 1
+            self.mean += (self.model.params.flat - self.mean) / self.taken
+        return result
+
+    def take_mean(self) -> None:
+        """The model becomes the mean, if there is one yet."""
+        if self.taken:
+            self.model.params.flat[...] = self.mean
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,16 +114,18 @@ def train_reward(
     model = with_head(model)
     with WorkerPool(config.workers or available_cores(), config.pool) as pool:
         task = task_of(train, held_out, config.batch_size)
-        loop = Loop(run, Trainer(model, config, pool, REWARD), task, config)
+        trainer = MeanTrainer(model, config, pool)
+        loop = Loop(run, trainer, task, config)
         run.begin(
             resume, loop.resume, loop.save, "", model.config, config, tokenizer,
             **described,
         )  # fmt: skip
         summary = loop.train()
+        trainer.take_mean()
         spread = 1.0
         if reference:
             spread = centred(model, scores_of(model, tokenizer, reference))
-            loop.save()
+        loop.save()
         if not summary.interrupted:
             described["reward"] = "pairs" if train.grades is None else "grades"
             run.write_config("", model.config, config, spread=spread, **described)

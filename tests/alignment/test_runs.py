@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 from collections.abc import Callable, Sequence
@@ -19,11 +20,18 @@ from gptlite.alignment.measure import Judges, truth_at
 from gptlite.alignment.raters import ProgrammedRater
 from gptlite.alignment.reward import as_rows, pairs_of
 from gptlite.alignment.settings import Alignment, PPOConfig
-from gptlite.alignment.train_reward import RewardModel, train_reward
+from gptlite.alignment.train_reward import (
+    AVERAGED,
+    MeanTrainer,
+    RewardModel,
+    train_reward,
+)
 from gptlite.alignment.watch import alarms
 from gptlite.config import GPTConfig, TrainConfig
 from gptlite.errors import CheckpointError, ConfigError, DataError, TrainingError
 from gptlite.models.gpt import GPT
+from gptlite.models.head import with_head
+from gptlite.parallel.pool import WorkerPool
 from gptlite.text.chat import (
     END,
     SPECIAL,
@@ -59,6 +67,20 @@ def test_a_reward_model_is_a_run_that_can_be_loaded(base: str, tmp_path: Path) -
     assert loaded.spread == model.spread > 0
     everything = np.concatenate([better, worse])
     assert abs(everything.mean()) < 0.3 and 0.7 < everything.std() < 1.3
+
+
+def test_a_reward_model_is_the_mean_of_the_weights_after_its_last_steps() -> None:
+    model, pairs = with_head(GPT(CONFIG)), pairs_of(examples(8), TOKENIZER, 64)
+    with WorkerPool(1) as pool:
+        trainer = MeanTrainer(model, dataclasses.replace(TRAINING, steps=8), pool)
+        seen = []
+        for _ in range(8):
+            trainer.step([pairs])
+            seen.append(model.params.flat.copy())
+    trainer.take_mean()
+    last = np.mean(seen[8 - round(8 * AVERAGED) :], axis=0)
+    np.testing.assert_allclose(model.params.flat, last, atol=1e-6)
+    assert not np.allclose(model.params.flat, seen[-1], atol=1e-4)
 
 
 def test_a_run_without_rewards_or_with_other_tokens_is_refused(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from gptlite.assistant.chat import Chat
-from gptlite.bench.timing import device
 from gptlite.cluster.bill import Electricity, by_utilization
 from gptlite.cluster.serving import ServeConfig
 from gptlite.models.answer import RunTool
@@ -39,7 +38,7 @@ def price_of_a_question(
     seconds = float(np.median(times))
     cents, theirs = electricity.cents(seconds), by_utilization(ServeConfig())
     return {
-        "model": run, "device": device(), "parameters": model.n_params,
+        "model": run, "parameters": model.n_params,
         "seconds": round(seconds, 4), "tokens": float(np.median(lengths)),
         "watts": electricity.watts, "cents": float(f"{cents:.3g}"),
         "questions_a_cent": round(1 / cents) if cents > 1e-15 else None,

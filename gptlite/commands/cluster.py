@@ -135,10 +135,12 @@ def cluster_calibrate(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def cluster_question(args: argparse.Namespace) -> dict[str, Any]:
+    from gptlite.bench.timing import device
     from gptlite.cluster.question import price_of_a_question
     from gptlite.tools import run
 
-    return price_of_a_question(args.run_folder, given(args, Electricity), run)
+    found = price_of_a_question(args.run_folder, given(args, Electricity), run)
+    return {"device": device()} | found
 
 
 def cluster_simulate(args: argparse.Namespace) -> dict[str, Any]:

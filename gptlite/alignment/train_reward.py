@@ -99,7 +99,7 @@ class RewardModel:
 
 def train_reward(
     base: str, out: str, train: Judged, held_out: Judged, config: TrainConfig,
-    reference: Sequence[Conversation] = (), resume: bool = False,
+    reference: Sequence[Conversation] = (),
 ) -> tuple[RewardModel, Summary]:  # fmt: skip
     """A reward model that begins as the run `base`, as the run `out`.
 
@@ -117,7 +117,7 @@ def train_reward(
         trainer = MeanTrainer(model, config, pool)
         loop = Loop(run, trainer, task, config)
         run.begin(
-            resume, loop.resume, loop.save, "", model.config, config, tokenizer,
+            False, loop.resume, loop.save, "", model.config, config, tokenizer,
             **described,
         )  # fmt: skip
         summary = loop.train()

@@ -16,7 +16,7 @@ from numba import njit, types
 
 from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.matmul import ZEROS, multiply_panels
-from gptlite.ops.kernels.packing import pack, padded
+from gptlite.ops.kernels.packing import VECTOR, pack, padded
 from gptlite.ops.kernels.processor import COLS, ROWS
 from gptlite.ops.kernels.vectormath import exp, log
 from gptlite.ops.kernels.vectors import largest
@@ -29,7 +29,6 @@ ROWS_3D = types.Array(types.float32, 3, "A")
 _INTS = types.Array(types.int64, 1, "A", readonly=True)
 _INTS_2D = types.Array(types.int64, 2, "A", readonly=True)
 MASK = (_INTS, _INTS, _INTS_2D, _INTS_2D)  # offsets, prefix, q_segments, k_segments
-_SCRATCH = types.Array(types.float32, 1, "C")
 
 
 @njit(inline="always", **OPTIONS)
@@ -96,7 +95,7 @@ def _softmax_row_backward(row, drow, seen, scale, log_sum, pull):
         drow[i] = np.float32(0)
 
 
-@kernel(types.void(HEADS, ROWS_3D, *[READ_HEADS] * 3, *MASK, _SCRATCH))
+@kernel(types.void(HEADS, ROWS_3D, *[READ_HEADS] * 3, *MASK, VECTOR))
 def forward(out, lse, q, k, v, offsets, prefix, q_segments, k_segments, scratch):
     B, Tq, H, D = q.shape
     Tk, Hkv = k.shape[1:3]
@@ -148,7 +147,7 @@ def forward(out, lse, q, k, v, offsets, prefix, q_segments, k_segments, scratch)
 
 
 @kernel(types.void(*[HEADS] * 3, *[READ_HEADS] * 2, ROWS_3D, *[READ_HEADS] * 3,
-                   *MASK, _SCRATCH))  # fmt: skip
+                   *MASK, VECTOR))  # fmt: skip
 def backward(
     dq, dk, dv, dout, out, lse, q, k, v,
     offsets, prefix, q_segments, k_segments, scratch,

@@ -29,7 +29,7 @@ from gptlite.ops.kernels.packing import (
 )
 from gptlite.ops.kernels.processor import BFLOAT16_DOT, COLS, LANES, ROWS
 from gptlite.ops.kernels.views import require_float32
-from gptlite.ops.kernels.weights import Packed, Weight
+from gptlite.ops.kernels.weights import Packed, Weight, matrix_of
 
 # Columns of the result below which packing A does not pay; with AVX-512 it never does.
 IN_PLACE = 2**62 if LANES == 16 else 256
@@ -147,7 +147,7 @@ def _multiply(out, a, b, packed, start, bfloat16, scratch):
 
 def check_product(out: np.ndarray, a: np.ndarray, b: Weight) -> None:
     """Compiled loops trust shapes and types: what does not fit is an error here."""
-    require_float32(out, a, b if isinstance(b, np.ndarray) else b.array)
+    require_float32(out, a, matrix_of(b))
     if (a.shape[1], *out.shape) != (b.shape[0], a.shape[0], b.shape[1]):
         raise ValueError(f"wanted fitting shapes, got {a.shape} @ {b.shape} -> "
                          f"{out.shape}")  # fmt: skip
@@ -167,7 +167,7 @@ def product(
     one row (1, N) for all), a: (M, K), b: (K, N), any strides. bfloat16: round a and
     b; with a packed b, its own dtype decides.
     """
-    packed, matrix = NO_FLOATS, b if isinstance(b, np.ndarray) else b.array
+    packed, matrix = NO_FLOATS, matrix_of(b)
     if isinstance(b, Packed):
         packed, bfloat16 = b.panels, b.bfloat16
     few = len(a) < FEW_ROWS and not isinstance(b, Packed) and not bfloat16
@@ -198,8 +198,7 @@ def multiply(
             out[...] = whole
             return
         bfloat16 = b.bfloat16 if isinstance(b, Packed) else bfloat16
-        matrix = b if isinstance(b, np.ndarray) else b.array
-        out, a, b = out.T, matrix.T, a.T  # a transposed view: outᵀ = bᵀ @ aᵀ
+        out, a, b = out.T, matrix_of(b).T, a.T  # a transposed view: outᵀ = bᵀ @ aᵀ
     product(out, a, b, start=out if accumulate else None, bfloat16=bfloat16)
 
 

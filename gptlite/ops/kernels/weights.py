@@ -75,6 +75,11 @@ class Packed:
 Weight = np.ndarray | Packed | Halves
 
 
+def matrix_of(weight: Weight) -> np.ndarray:
+    """The float32 numbers (K, N) of a weight in whatever form."""
+    return weight if isinstance(weight, np.ndarray) else weight.array
+
+
 def rounds(weight: Weight) -> bool:
     """Whether the factors of this weight's products are rounded to bfloat16."""
     return isinstance(weight, Packed) and weight.bfloat16

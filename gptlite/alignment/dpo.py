@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from gptlite.alignment.experience import Reader, ends
+from gptlite.alignment.experience import Reader, ends, targets_of
 from gptlite.alignment.objectives import dpo
 from gptlite.alignment.policy import choices, choices_backward
 from gptlite.alignment.reward import as_rows
@@ -32,11 +32,13 @@ Pair = tuple[Conversation, Conversation]  # the better one, the worse one
 class Preferences:
     """Pairs as rows, the better one first, padded on the right.
 
-    ids: (2N, T); mask: (2N, T), where the next token is the last answer's; reference:
-    (2N,), log-probability of each answer under the model that all began as.
+    ids, and targets, the next tokens: (2N, T); mask: (2N, T), where that is the last
+    answer's; reference: (2N,), log-probability of each answer under the model that all
+    began as.
     """
 
     ids: np.ndarray
+    targets: np.ndarray
     mask: np.ndarray
     reference: np.ndarray
 
@@ -60,10 +62,13 @@ class Preferences:
         return len(self)
 
     def take(self, which: np.ndarray) -> Preferences:
-        """These pairs, without columns that are padding in all."""
+        """These pairs, up to where in any of them a token of an answer follows."""
         at = (which[:, None] * 2 + np.arange(2)).reshape(-1)
-        end = ends(self.mask[at]).max(initial=0)
-        return Preferences(self.ids[at, :end], self.mask[at, :end], self.reference[at])
+        end = ends(self.mask[at]).max(initial=1) - 1
+        here = at, slice(end)
+        return Preferences(
+            self.ids[here], self.targets[here], self.mask[here], self.reference[at]
+        )
 
     def part(self, rank: int, size: int) -> Preferences:
         """Worker `rank`'s share: every size-th, so that all shares are alike."""
@@ -91,7 +96,7 @@ def preferences(
     at = np.arange(ids.shape[1])
     mask = (at >= starts[:, None]) & (at < last[:, None])
     logp, _ = reference.read(ids, mask)
-    return Preferences(ids, mask, logp.sum(axis=1))
+    return Preferences(ids, targets_of(ids), mask, logp.sum(axis=1))
 
 
 @dataclass(frozen=True, slots=True)

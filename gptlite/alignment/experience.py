@@ -9,11 +9,12 @@ from typing import ClassVar
 import numpy as np
 
 from gptlite.alignment.batches import alike
+from gptlite.arena import Arena
 from gptlite.errors import DataError
 from gptlite.models.generate import Decoder
 from gptlite.models.gpt import GPT
 from gptlite.models.head import has_head, head_forward
-from gptlite.models.layout import rows, rows_of_logits
+from gptlite.models.layout import rows_of_logits
 from gptlite.models.lora import LoRA
 from gptlite.models.sampling import Sampling, sample
 from gptlite.models.weights import DecodingWeights, PackedWeights
@@ -34,13 +35,15 @@ class Answers:
 
     ids: (B, T) int64, prompt and answer. mask: (B, T) bool, true at the positions whose
     *next* token is the answer's: there the policy chose. finished: (B,), whether the
-    answer ended itself. logp: (B, T), of the chosen token when it was sampled.
+    answer ended itself. logp, values: (B, T), log-probability of the chosen token when
+    it was sampled, and what a value head, if there is one, expected there; 0 elsewhere.
     """
 
     ids: np.ndarray
     mask: np.ndarray
     finished: np.ndarray
     logp: np.ndarray
+    values: np.ndarray
     conversations: list[Conversation]
 
 
@@ -61,6 +64,7 @@ def sample_answers(
             f"wanted prompts and answers within {room} tokens, got {prompt} for a "
             f"prompt and {longest} for its answer; shorten one"
         )
+    head = model.params if has_head(model) else None
     if isinstance(model, LoRA):
         model = model.merge()  # once, and not its products for every token
     # fewer, if else there were work for one worker only
@@ -69,34 +73,40 @@ def sample_answers(
     seeds = rng.integers(2**63, size=len(batches))
     weights = DecodingWeights(model, together)
     ids = np.empty((len(starts), longest), np.int64)
-    logp = np.empty(ids.shape)
+    logp, values = np.empty((2, *ids.shape))
 
     def work(rank: int, i: int) -> None:
         some, dice = batches[i], np.random.default_rng(seeds[i])
         asked = [starts[b] for b in some]
         decoder = Decoder(model, tokenizer.vocab_size, asked, weights)
-        ids[some], logp[some] = _sampled(decoder, longest, end, dice)
+        ids[some], logp[some], values[some] = _sampled(
+            decoder, longest, end, dice, head
+        )
 
     if pool is None:
         for i in range(len(batches)):
             work(0, i)
     else:
         pool.map(work, range(len(batches)))
-    return _as_answers(tokenizer, prompts, starts, ids, logp, end)
+    return _as_answers(tokenizer, prompts, starts, ids, (logp, values), end)
 
 
 def _sampled(
-    decoder: Decoder, longest: int, end: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """(ids, log-probabilities), each (B, longest); after a row's end, `end` and 0.
+    decoder: Decoder, longest: int, end: int, rng: np.random.Generator,
+    head: Arena | None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """(ids, log-probabilities, values), each (B, longest); after a row's end, `end`, 0
+    and what is never read.
 
     Rows that have ended are carried on as such until they are so many that to leave
     them costs less.
     """
     B = len(decoder.rows)
-    ids, logp = np.full((B, longest), end), np.zeros((B, longest))
+    ids, (logp, values) = np.full((B, longest), end), np.zeros((2, B, longest))
     here = np.arange(B)  # which row each of the decoder's is
     for step in range(longest):
+        if head:
+            values[here, step] = head_forward(head, decoder.hidden)
         new, chosen = sample(decoder.logits, decoder.seen, AS_IT_IS, rng=rng)
         going = (ids[here, : step + 1] != end).sum(axis=1) == step
         ids[here[going], step], logp[here[going], step] = new[going], chosen[going]
@@ -107,40 +117,42 @@ def _sampled(
             decoder.keep(np.flatnonzero(going))
             here, going = here[going], going[going]
         decoder.append(ids[here, step])
-    return ids, logp
+    return ids, logp, values
 
 
 def _as_answers(
     tokenizer: Tokenizer, prompts: Sequence[Conversation], starts: list[list[int]],
-    sampled: np.ndarray, chosen: np.ndarray, end: int,
+    sampled: np.ndarray, known: tuple[np.ndarray, np.ndarray], end: int,
 ) -> Answers:  # fmt: skip
-    """sampled, chosen: (B, longest), as `_sampled` returns them."""
+    """sampled, and what is known of it: (B, longest), as `_sampled` returns them."""
     first = np.array([len(start) for start in starts])
     said = (sampled != end).sum(axis=1)
     ended = said < sampled.shape[1]
     lengths = said + ended  # with their end
-    T = int((first + lengths).max())
-    ids, logp = np.zeros((len(starts), T), np.int64), np.zeros((len(starts), T))
+    B, T = len(starts), int((first + lengths).max())
+    ids, (logp, values) = np.zeros((B, T), np.int64), np.zeros((2, B, T))
     conversations = []
     for b, (start, n) in enumerate(zip(starts, lengths.tolist(), strict=True)):
         ids[b, : len(start) + n] = [*start, *sampled[b, :n]]
-        logp[b, len(start) - 1 : len(start) - 1 + n] = chosen[b, :n]
+        for table, found in zip((logp, values), known, strict=True):
+            table[b, len(start) - 1 : len(start) - 1 + n] = found[b, :n]
         text = tokenizer.decode(sampled[b, : said[b]].tolist())
         conversations.append((*prompts[b], Message("assistant", text)))
     at = np.arange(T)
     mask = (at >= first[:, None] - 1) & (at < (first - 1 + lengths)[:, None])
-    return Answers(ids, mask, ended, logp, conversations)
+    return Answers(ids, mask, ended, logp, values, conversations)
 
 
 @dataclass(frozen=True, slots=True)
 class Experience:
     """Answers with all that PPO's losses look at; every array (B, T).
 
-    At a position, `old` is the log-probability of the next token under the policy that
-    sampled it, `values` what its value head expected there.
+    At a position, `targets` is the next token, `old` its log-probability under the
+    policy that sampled it, `values` what its value head expected there.
     """
 
     ids: np.ndarray
+    targets: np.ndarray
     mask: np.ndarray
     old: np.ndarray
     reference: np.ndarray
@@ -167,8 +179,8 @@ class Experience:
         return ends(self.mask)
 
     def take(self, which: np.ndarray) -> Experience:
-        """These answers, without columns that are padding in all."""
-        end = ends(self.mask[which]).max(initial=0)
+        """These answers, up to where in any of them something was chosen."""
+        end = ends(self.mask[which]).max(initial=1) - 1
         return Experience(*(getattr(self, f.name)[which, :end] for f in fields(self)))
 
     def part(self, rank: int, size: int) -> Experience:
@@ -211,7 +223,7 @@ class Reader:
         logp, values = np.zeros((2, B, T))
 
         def work(rank: int, some: np.ndarray) -> None:
-            here = some, slice(ends(mask[some]).max(initial=1))
+            here = some, slice(ends(mask[some]).max(initial=2) - 1)
             logp[here], values[here] = self._read(
                 rank, ids[here], mask[here], targets[here]
             )
@@ -226,8 +238,9 @@ class Reader:
         """(2, B, T): the same of a few rows, by worker `rank`."""
         B, T = ids.shape
         a = self.workspaces[rank].activations(B, T, for_backward=False)
-        self.model.hidden(a, ids, weights=self.weights)
-        hidden = rows(a.final_norm)[mask.reshape(-1)]  # (N, C)
+        hidden = self.model.hidden(
+            a, ids, weights=self.weights, where=np.flatnonzero(mask)
+        )
         found, entropy = np.empty((2, len(hidden)), hidden.dtype)
         self.model.ops.linear_log_probability_forward(
             found, entropy, self.logits[rank], hidden, self.weights.token_embedding.T,

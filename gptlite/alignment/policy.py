@@ -12,7 +12,7 @@ from typing import Protocol
 
 import numpy as np
 
-from gptlite.alignment.experience import Experience, targets_of
+from gptlite.alignment.experience import Experience
 from gptlite.alignment.objectives import clipped_policy, clipped_value, kl_estimate
 from gptlite.arena import Arena
 from gptlite.batch import Rows
@@ -87,7 +87,10 @@ class PolicyLoss:
 
 
 class Choices(Rows, Protocol):
-    """Tokens (B, T), and where the next one was chosen by the policy."""
+    """Tokens (B, T), the next of each, and where that was chosen by the policy."""
+
+    @property
+    def targets(self) -> np.ndarray: ...
 
     @property
     def mask(self) -> np.ndarray: ...
@@ -98,9 +101,8 @@ def choices(
 ) -> tuple[np.ndarray, ...]:
     """Of the N tokens that count: hidden states (N, C), log-probabilities, entropies,
     the tokens themselves, each (N,); and the output layer's weight."""
-    model.hidden(a, x.ids, weights=weights)
-    hidden = rows(a.final_norm)[x.mask.reshape(-1)]
-    targets = targets_of(x.ids)[x.mask]
+    hidden = model.hidden(a, x.ids, weights=weights, where=np.flatnonzero(x.mask))
+    targets = x.targets[x.mask]
     logp, entropy = np.empty((2, len(hidden)), hidden.dtype)
     output = (weights or model.base.params).token_embedding.T
     model.ops.linear_log_probability_forward(
@@ -119,12 +121,11 @@ def choices_backward(
     dhidden: (N, C), what the hidden states get from elsewhere, such as a head.
     """
     hidden, _, _, targets, output = found
-    through, table = np.empty_like(hidden), g.token_embedding
+    through, table = rows(a.dnorm)[: len(hidden)], g.token_embedding
     model.ops.linear_log_probability_backward(
         through, None if table is None else table.T, a.logits,
         dlogp.astype(hidden.dtype), dentropy.astype(hidden.dtype), hidden, output,
         targets,
     )  # fmt: skip
-    a.dnorm.fill(0)
-    rows(a.dnorm)[x.mask.reshape(-1)] = dhidden + through
-    model.backward(g, a, x, weights)
+    through += dhidden
+    model.backward(g, a, x, weights, np.flatnonzero(x.mask))

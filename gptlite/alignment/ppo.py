@@ -21,6 +21,7 @@ from gptlite.alignment.experience import (
     Reader,
     ends,
     sample_answers,
+    targets_of,
 )
 from gptlite.alignment.measure import Rate, Read
 from gptlite.alignment.objectives import gae, whitened
@@ -145,7 +146,7 @@ class PPO:
         Expected is what the rater thinks so far, corrected by the value head.
         """
         ids, mask = answers.ids, answers.mask
-        old, values = self.reader.read(ids, mask)
+        old, values = answers.logp, answers.values
         reference, _ = self.reference.read(ids, mask)
         expected = values + so_far
         advantages = self.worth(rewards, old - reference, expected, mask)
@@ -155,7 +156,9 @@ class PPO:
         )
         if self.whitens:
             advantages = whitened(advantages, mask)
-        x = Experience(ids, mask, old, reference, values, advantages, returns)
+        x = Experience(
+            ids, targets_of(ids), mask, old, reference, values, advantages, returns
+        )
         return x, ((old - reference) * mask).sum(axis=1), float(known)
 
     def worth(

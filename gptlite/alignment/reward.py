@@ -141,9 +141,8 @@ def _last_hidden(
     weights: PackedWeights | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Run the model; what it thinks at the end of each answer (R, C), and where."""
-    model.hidden(a, ids, weights=weights)
     at = np.arange(len(ids)) * ids.shape[1] + last
-    return rows(a.final_norm)[at], at
+    return model.hidden(a, ids, weights=weights, where=at), at
 
 
 def _losses(scores: np.ndarray, batch: Judged) -> tuple[np.ndarray, np.ndarray]:
@@ -165,11 +164,10 @@ def judge(
     last, at = _last_hidden(model, a, batch.ids, batch.last, weights)
     scores = head_forward(model.params, last)
     losses, dscores = _losses(scores, batch)
-    dlast = np.zeros_like(last)
+    dlast = rows(a.dnorm)[: len(at)]
+    dlast.fill(0)
     head_backward(dlast, g, dscores.astype(last.dtype), last, model.params)
-    a.dnorm.fill(0)
-    rows(a.dnorm)[at] = dlast
-    model.backward(g, a, batch, weights)
+    model.backward(g, a, batch, weights, at)
     better, worse = batch.pairs.T
     return float(losses.sum()), float((scores[better] > scores[worse]).sum())
 

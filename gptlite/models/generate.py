@@ -50,7 +50,8 @@ class Decoder:
         self._fill([min(len(row), T) for row in self.rows])
 
     def _fill(self, keep: list[int]) -> None:
-        """Run the newest `keep` tokens of each row; `self.logits` (B, V) follow."""
+        """Run the newest `keep` tokens of each row; `self.logits` (B, V) follow, and
+        `self.hidden` (B, C), which they are made of, until the next call."""
         config, dtype = self.model.config, self.model.params.flat.dtype
         tails = [row[-n:] for row, n in zip(self.rows, keep, strict=True)]
         self.lengths = np.array([len(tail) for tail in tails])  # tokens in the cache
@@ -64,10 +65,12 @@ class Decoder:
     def _run(self, ids: np.ndarray, offsets: np.ndarray, last: np.ndarray) -> None:
         B, T = ids.shape
         a = self.workspace.activations(B, T, for_backward=False)
-        self.model.hidden(a, ids, offsets, cache=self.cache, weights=self.weights)
-        hidden = a.final_norm[np.arange(B), last]  # (B, C)
-        logits = np.empty((B, self.model.config.vocab_size), hidden.dtype)
-        self.model.ops.matmul(logits, hidden, self.weights.token_embedding.T)
+        self.hidden = self.model.hidden(
+            a, ids, offsets, cache=self.cache, weights=self.weights,
+            where=np.arange(B) * T + last if T > 1 else None,
+        )  # fmt: skip
+        logits = np.empty((B, self.model.config.vocab_size), self.hidden.dtype)
+        self.model.ops.matmul(logits, self.hidden, self.weights.token_embedding.T)
         self.logits = logits[:, : self.V]
 
     def append(self, ids: np.ndarray) -> None:

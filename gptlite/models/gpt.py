@@ -20,13 +20,17 @@ from gptlite.config import GPTConfig
 from gptlite.errors import DataError
 from gptlite.models.cache import KVCache
 from gptlite.models.layout import (
+    Activations,
+    FirstRows,
     activation_blocks,
     check_index,
     heads,
     matrix,
     norm_before,
     parameter_blocks,
+    picked,
     positions_of,
+    put_back,
     rows,
     thirds,
 )
@@ -96,21 +100,19 @@ class GPT:
                 tensor /= math.sqrt(2 * self.config.n_layer)
 
     def hidden(
-        self,
-        a: Arena,
-        ids: np.ndarray,
-        offsets: np.ndarray | None = None,
-        segments: np.ndarray | None = None,
-        cache: KVCache | None = None,
-        weights: ReadWeights | None = None,
-    ) -> None:
-        """Run the layers on ids (B, T); the result is `a.final_norm` (B, T, C).
+        self, a: Activations, ids: np.ndarray, offsets: np.ndarray | None = None,
+        segments: np.ndarray | None = None, cache: KVCache | None = None,
+        weights: ReadWeights | None = None, where: np.ndarray | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        """Run the layers on ids (B, T); returns the last norm's output, (B·T, C).
 
         offsets: (B,), the position of the first token of each row (`None`: 0).
         With a cache, keys and values are stored there and attention reads it all.
         weights: the parameters as products read them (`None`: as they are).
+        where: (n,) flat positions, if nobody looks at others: then the result is
+        (n, C), and the last layer, once its attention is done, computes no other.
         """
-        ops, n_head = self.ops, self.config.n_head
+        ops, n_head, L = self.ops, self.config.n_head, self.config.n_layer
         w, tables = weights or self.base.params, self.base.params
         positions = positions_of(ids, offsets, segments)
         check_index(ids, self.config.vocab_size, "token ids", "wrong tokenizer?")
@@ -119,7 +121,8 @@ class GPT:
         ops.embedding_forward(
             x, ids, positions, tables.token_embedding, tables.position_embedding
         )
-        for l, (act, par) in enumerate(zip(a.layers, w.layers, strict=True)):
+        for l, par in enumerate(w.layers):
+            act = a.layers[l]
             self._norm_forward(a, l, x)
             self.linear(w, a, l, "qkv", act.qkv, act.norm1)
             q, k, v = (heads(part, n_head) for part in thirds(act.qkv))
@@ -128,7 +131,12 @@ class GPT:
             ops.attention_forward(
                 heads(act.att, n_head), act.lse, q, k, v, offsets, segments, segments
             )
-            self.linear(w, a, l, "attn_proj", act.residual_mid, act.att, residual=x)
+            att = act.att
+            if where is not None and l == L - 1:
+                att, x = picked(att, where), picked(x, where)
+                a = FirstRows(a, len(where))
+                act = a.layers[l]
+            self.linear(w, a, l, "attn_proj", act.residual_mid, att, residual=x)
             ops.layernorm_forward(
                 act.norm2, act.mean2, act.rstd2,
                 act.residual_mid, par.norm2_weight, par.norm2_bias,
@@ -140,26 +148,37 @@ class GPT:
                 residual=act.residual_mid,
             )  # fmt: skip
             x = act.residual_out
-        self._norm_forward(a, self.config.n_layer, x)
+        self._norm_forward(a, L, x)
+        return rows(a.final_norm)
 
     def backward(
-        self, g: Arena, a: Arena, batch: Rows, weights: PackedWeights | None = None
-    ) -> None:
-        """Add into the gradients `g`; `a.dnorm` holds that of `a.final_norm`."""
-        ops, n_head = self.ops, self.config.n_head
-        w, dresidual = weights or self.base.params, a.dresidual
-        dresidual.fill(0)
+        self, g: Arena, a: Activations, batch: Rows,
+        weights: PackedWeights | None = None, where: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        """Add into the gradients `g`; `a.dnorm` begins with the gradient of what
+        `hidden` returned, with the same `where`."""
+        ops, n_head, whole = self.ops, self.config.n_head, a
+        w = weights or self.base.params
+        if where is not None:
+            a = FirstRows(a, len(where))
+        a.dresidual.fill(0)
         for l in reversed(range(self.config.n_layer)):
             act, par, grad = a.layers[l], w.layers[l], g.layers[l]
             self._norm_backward(g, a, l + 1, act.residual_out)
-            self.linear_back(w, g, a, l, "mlp_proj", a.dfc, dresidual, act.gelu)
+            self.linear_back(w, g, a, l, "mlp_proj", a.dfc, a.dresidual, act.gelu)
             ops.gelu_backward(a.dfc, a.dfc, act.fc)
             self.linear_back(w, g, a, l, "fc", a.dnorm, a.dfc, act.norm2)
             ops.layernorm_backward(
-                dresidual, grad.norm2_weight, grad.norm2_bias,
+                a.dresidual, grad.norm2_weight, grad.norm2_bias,
                 a.dnorm, act.residual_mid, par.norm2_weight, act.mean2, act.rstd2,
             )  # fmt: skip
-            self.linear_back(w, g, a, l, "attn_proj", a.datt, dresidual, act.att)
+            act = whole.layers[l]
+            att = act.att if where is None else picked(act.att, where)
+            self.linear_back(w, g, a, l, "attn_proj", a.datt, a.dresidual, att)
+            if where is not None:  # attention, and what was before, is of all tokens
+                put_back(whole.datt, where)
+                put_back(whole.dresidual, where)
+                a, where = whole, None
             q, k, v = (heads(part, n_head) for part in thirds(act.qkv))
             dq, dk, dv = (heads(part, n_head) for part in thirds(a.dqkv))
             ops.attention_backward(
@@ -169,12 +188,12 @@ class GPT:
             self.linear_back(w, g, a, l, "qkv", a.dnorm, a.dqkv, act.norm1)
         self._norm_backward(g, a, 0, a.embedded)
         ops.embedding_backward(
-            g.token_embedding, g.position_embedding,
-            dresidual, batch.ids, positions_of(batch.ids, segments=batch.segments),
+            g.token_embedding, g.position_embedding, a.dresidual, batch.ids,
+            positions_of(batch.ids, segments=batch.segments),
         )  # fmt: skip
 
     def linear(
-        self, w: Arena | ReadWeights, a: Arena, l: int, name: str,
+        self, w: Arena | ReadWeights, a: Activations, l: int, name: str,
         out: np.ndarray, inp: np.ndarray, residual: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         """`out = inp @ weight + bias + residual`, with layer `l`'s matrix `name`."""
@@ -182,7 +201,7 @@ class GPT:
         self.ops.linear_forward(out, inp, weight, bias, residual)
 
     def linear_back(
-        self, w: Arena | PackedWeights, g: Arena, a: Arena, l: int, name: str,
+        self, w: Arena | PackedWeights, g: Arena, a: Activations, l: int, name: str,
         dinp: np.ndarray, dout: np.ndarray, inp: np.ndarray,
     ) -> None:  # fmt: skip
         """Overwrites dinp, adds into `g`; a frozen matrix has no gradient there."""
@@ -190,14 +209,14 @@ class GPT:
         weight, _ = matrix(w, l, name)
         self.ops.linear_backward(dinp, dweight, dbias, dout, inp, weight)
 
-    def _norm_forward(self, a: Arena, l: int, inp: np.ndarray) -> None:
+    def _norm_forward(self, a: Activations, l: int, inp: np.ndarray) -> None:
         """The norm before layer `l`, of `inp`."""
         norm = norm_before(self.base.params, a, l)
         self.ops.layernorm_forward(
             norm.out, norm.mean, norm.rstd, inp, norm.weight, norm.bias
         )
 
-    def _norm_backward(self, g: Arena, a: Arena, l: int, inp: np.ndarray) -> None:
+    def _norm_backward(self, g: Arena, a: Activations, l: int, inp: np.ndarray) -> None:
         """Through the norm before layer `l`, whose input was `inp`."""
         norm, grad = norm_before(self.base.params, a, l), norm_before(g, a, l)
         self.ops.layernorm_backward(
@@ -209,27 +228,39 @@ class GPT:
         self, a: Arena, batch: Batch, weights: PackedWeights | None = None
     ) -> float:
         """The sum of the unmasked tokens' losses, in nats."""
-        self.hidden(a, batch.ids, segments=batch.segments, weights=weights)
-        self.ops.linear_cross_entropy_forward(
-            a.losses.reshape(-1), a.logits, rows(a.final_norm),
-            (weights or self.base.params).token_embedding.T, *self._flat_targets(batch),
-        )  # fmt: skip
-        return float(a.losses.sum(dtype=np.float64))
+        hidden, losses, what, _ = self._learned(a, batch, weights)
+        output = (weights or self.base.params).token_embedding.T
+        self.ops.linear_cross_entropy_forward(losses, a.logits, hidden, output, *what)
+        return float(losses.sum(dtype=np.float64))
 
     def loss_and_gradients(
         self, g: Arena, a: Arena, batch: Batch, weights: PackedWeights | None = None
     ) -> float:
         """The same sum; the gradients of it are added into `g`."""
-        self.hidden(a, batch.ids, segments=batch.segments, weights=weights)
+        hidden, losses, what, where = self._learned(a, batch, weights)
         # the token embedding is used twice: here as output weights, later as input
         table = g.token_embedding
         self.ops.linear_cross_entropy_forward_backward(
-            a.losses.reshape(-1), rows(a.dnorm), None if table is None else table.T,
-            a.logits, rows(a.final_norm),
-            (weights or self.base.params).token_embedding.T, *self._flat_targets(batch),
+            losses, rows(a.dnorm)[: len(losses)],
+            None if table is None else table.T, a.logits, hidden,
+            (weights or self.base.params).token_embedding.T, *what,
         )  # fmt: skip
-        self.backward(g, a, batch, weights)
-        return float(a.losses.sum(dtype=np.float64))
+        self.backward(g, a, batch, weights, where)
+        return float(losses.sum(dtype=np.float64))
+
+    def _learned(
+        self, a: Arena, batch: Batch, weights: PackedWeights | None
+    ) -> tuple[np.ndarray, np.ndarray, tuple[np.ndarray, ...], np.ndarray | None]:
+        """Of the n tokens whose loss counts: hidden states (n, C), room for losses,
+        (targets, mask), each (n,), and where they are (`None`: everywhere)."""
+        targets = batch.targets[batch.mask]
+        check_index(targets, self.config.vocab_size, "targets", "wrong tokenizer?")
+        where = None if batch.mask.all() else np.flatnonzero(batch.mask)
+        hidden = self.hidden(
+            a, batch.ids, segments=batch.segments, weights=weights, where=where
+        )
+        losses = a.losses.reshape(-1)[: len(targets)]
+        return hidden, losses, (targets, batch.mask[batch.mask]), where
 
     def logits(self, ids: np.ndarray) -> np.ndarray:
         """The logits (B, T, V) after each token of ids (B, T), as a new array."""
@@ -256,8 +287,3 @@ class GPT:
 
     def activation_blocks(self, B: int, T: int, for_backward: bool) -> list[Block]:
         return activation_blocks(self.config, B, T, for_backward)
-
-    def _flat_targets(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        targets = np.where(batch.mask, batch.targets, 0)
-        check_index(targets, self.config.vocab_size, "targets", "wrong tokenizer?")
-        return targets.reshape(-1), batch.mask.reshape(-1)

@@ -94,7 +94,37 @@ def activation_blocks(
     ]
 
 
-def norm_before(w: Arena, a: Arena, l: int) -> SimpleNamespace:
+class FirstRows:
+    """Activations for n tokens that need not be whole rows: of each tensor (B, T, …)
+    of an arena, the first n rows, seen as (1, n, …)."""
+
+    def __init__(self, a: Any, n: int) -> None:
+        self._a, self._n = a, n
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self._a, name)
+        if name == "layers":
+            return [FirstRows(layer, self._n) for layer in found]
+        return found.reshape(1, -1, *found.shape[2:])[:, : self._n]
+
+
+Activations = Arena | FirstRows
+
+
+def picked(x: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """(1, n, C): the rows of x (B, T, C) at the flat positions where (n,)."""
+    return rows(x)[None, where]
+
+
+def put_back(x: np.ndarray, where: np.ndarray) -> None:
+    """The first n rows of x (B, T, C) move to the flat positions where (n,); the others
+    become 0."""
+    first = rows(x)[: len(where)].copy()
+    x.fill(0)
+    rows(x)[where] = first
+
+
+def norm_before(w: Arena, a: Activations, l: int) -> SimpleNamespace:
     """Tensors of the norm before layer `l`; after the last layer the final one.
 
     `w` holds the parameters, or their gradients: the layout is the same.

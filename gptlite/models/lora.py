@@ -20,7 +20,7 @@ from gptlite.arena import Arena, Block
 from gptlite.errors import CheckpointError, ConfigError
 from gptlite.models import checkpoint
 from gptlite.models.gpt import GPT
-from gptlite.models.layout import matrix, parameter_blocks
+from gptlite.models.layout import Activations, matrix, parameter_blocks
 from gptlite.models.weights import PackedWeights, ReadWeights
 
 MATRICES = ("qkv", "attn_proj", "fc", "mlp_proj")
@@ -111,7 +111,7 @@ class LoRA(GPT):
         ]
 
     def linear(
-        self, w: Arena | ReadWeights, a: Arena, l: int, name: str,
+        self, w: Arena | ReadWeights, a: Activations, l: int, name: str,
         out: np.ndarray, inp: np.ndarray, residual: np.ndarray | None = None,
     ) -> None:  # fmt: skip
         """The base's layer, then `+ s · (inp @ A) @ B`."""
@@ -122,7 +122,7 @@ class LoRA(GPT):
             self.ops.lora_forward(out, low, inp, A, B, self.scale)
 
     def linear_back(
-        self, w: Arena | PackedWeights, g: Arena, a: Arena, l: int, name: str,
+        self, w: Arena | PackedWeights, g: Arena, a: Activations, l: int, name: str,
         dinp: np.ndarray, dout: np.ndarray, inp: np.ndarray,
     ) -> None:  # fmt: skip
         """Overwrites dinp; adds into the gradients of A and B."""

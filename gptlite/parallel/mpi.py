@@ -19,6 +19,7 @@ from gptlite.parallel.channel import TIMEOUT, silence
 from gptlite.parallel.collectives import Collectives
 
 Result = TypeVar("Result")
+LAST_WORDS = 1.0  # seconds from the text of an error to the end of all processes
 
 
 def _mpi() -> Any:
@@ -70,10 +71,12 @@ def run(
     except BaseException as error:
         if channel.size == 1:
             raise
-        if isinstance(error, GptliteError):  # its text says all
-            print(f"gptlite: error: {error}", file=sys.stderr)
-        else:
-            traceback.print_exc()
+        known = isinstance(error, GptliteError)  # then its text says all
+        text = f"gptlite: error: {error}\n" if known else traceback.format_exc()
+        sys.stderr.write(text)
         sys.stderr.flush()
+        # The launcher hears of the abort by another way than these words, and would
+        # throw away those that it has not read by then.
+        time.sleep(LAST_WORDS)
         _mpi().COMM_WORLD.Abort(1)
         raise

@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 
 from gptlite.alignment.batches import alike
-from gptlite.alignment.experience import Experience, Reader, sample_answers
+from gptlite.alignment.experience import (
+    Experience,
+    Reader,
+    sample_answers,
+    targets_of,
+)
 from gptlite.alignment.policy import PolicyLoss
 from gptlite.batch import Batch
 from gptlite.config import GPTConfig, TrainConfig
@@ -47,8 +52,8 @@ def experience(model: GPT, spread: float = 0.0, seed: int = 0) -> Experience:
         logp, values = Reader(model, pool).read(ids, mask)
     noise = rng.normal(size=(5, 4, 9))
     return Experience(
-        ids, mask, logp + spread * noise[0], logp + noise[1], values + 2 * noise[2],
-        noise[3], values + 2 * noise[4],
+        ids, targets_of(ids), mask, logp + spread * noise[0], logp + noise[1],
+        values + 2 * noise[2], noise[3], values + 2 * noise[4],
     )  # fmt: skip
 
 
@@ -96,9 +101,11 @@ def test_what_was_sampled_is_what_is_read_again(adapter: bool) -> None:
     model = model_of(adapter)
     found = sample_answers(model, TOKENIZER, PROMPTS, 12, rng=np.random.default_rng(0))
     with WorkerPool(2) as pool:
-        logp, _ = Reader(model, pool).read(found.ids, found.mask)
-    np.testing.assert_allclose(logp[found.mask], found.logp[found.mask], atol=1e-5)
-    assert (logp[~found.mask] == 0).all()
+        again = Reader(model, pool).read(found.ids, found.mask)
+    for read, sampled in zip(again, (found.logp, found.values), strict=True):
+        np.testing.assert_allclose(read[found.mask], sampled[found.mask], atol=1e-5)
+        assert (read[~found.mask] == 0).all() and (sampled[~found.mask] == 0).all()
+        assert np.ptp(sampled[found.mask]) > 0.01
 
 
 def test_an_answer_ends_with_its_end_and_what_follows_does_not_count() -> None:
@@ -146,7 +153,8 @@ def test_it_learns_to_choose_what_was_good() -> None:
             logp, values = reader.read(got.ids, got.mask)
             good = (np.roll(got.ids, -1, axis=1) % 2 == 0) & got.mask
             advantages = np.where(got.mask, good - good.sum() / 32, 0)
-            x = Experience(got.ids, got.mask, logp, logp, values, advantages, values)
+            x = Experience(got.ids, targets_of(got.ids), got.mask, logp, logp, values,
+                           advantages, values)  # fmt: skip
             trainer.step([x])
             shares.append(good.sum() / 32)
     assert np.mean(shares[-5:]) > 0.9 > 0.7 > np.mean(shares[:5])
@@ -183,7 +191,7 @@ def test_pieces_of_like_length_are_the_same_step() -> None:
             trainer = Trainer(model, training, pool, LOSS.objective())
             sums.append(trainer.step(batches).means)
         found.append(model.params.flat)
-    assert x.take(np.array([0])).ids.shape[1] == 7  # two columns less
+    assert x.take(np.array([0])).ids.shape[1] == 6  # two less, and what is not read
     np.testing.assert_allclose(*found, rtol=0, atol=1e-12)
     for name, mean in sums[0].items():
         assert mean == pytest.approx(sums[1][name], abs=1e-12)

@@ -104,7 +104,8 @@ def test_a_reward_can_be_read_before_the_answer_has_ended(
 
     def read(ids: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ended = np.ones(len(ids), bool)
-        return model.read(Answers(ids, mask, ended, np.zeros(mask.shape), talks))
+        none = np.zeros(mask.shape)
+        return model.read(Answers(ids, mask, ended, none, none, talks))
 
     rewards, so_far = read(ids, mask)
     np.testing.assert_allclose(rewards, model.rate(talks), atol=1e-5)

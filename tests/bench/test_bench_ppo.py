@@ -123,7 +123,8 @@ def test_both_sides_learn_the_same_from_the_same_samples(both: Any) -> None:
     rng, n = np.random.default_rng(2), LEARN.longest
     ids, rewards = rng.integers(0, 11, (8, 4 + n)), rng.standard_normal(8)
     mask = np.tile(np.isin(np.arange(4 + n), np.arange(3, 3 + n)), (8, 1))
-    answers = Answers(ids, mask, np.zeros(8, bool), np.zeros_like(mask), [])
+    known = ours.reader.read(ids, mask)
+    answers = Answers(ids, mask, np.zeros(8, bool), *known, [])
     x, kl = ours.experience(answers, rewards)
     y = theirs.experience(torch.from_numpy(ids), torch.from_numpy(rewards).float())
     assert np.abs(kl).max() > 0.1  # the distance costs something

@@ -15,6 +15,8 @@ from gptlite.batch import Batch
 from gptlite.config import GPTConfig, preset
 from gptlite.errors import DataError
 from gptlite.models.gpt import GPT
+from gptlite.models.layout import rows
+from gptlite.models.lora import LoRA
 from gptlite.models.weights import PackedWeights
 from gptlite.models.workspace import Workspace
 from gptlite.ops import blas, kernels, reference
@@ -177,6 +179,32 @@ def test_layers_that_share_activations_give_the_same_result() -> None:
     for a in (kept, shared):
         model.hidden(a, batch.ids)
     assert_same_bits(kept.final_norm, shared.final_norm)
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+@pytest.mark.parametrize("ops", [reference, kernels])
+def test_to_look_at_some_tokens_only_changes_nothing_for_them(
+    ops: object, adapter: bool
+) -> None:
+    """Neither what `hidden` returns, nor the gradients of what depends on it."""
+    dtype = np.float64 if ops is reference else np.float32
+    model, rng = lively(TINY, ops, dtype), np.random.default_rng(13)
+    if adapter:
+        model = LoRA(model, rank=2)
+        model.params.flat[...] = 0.4 * rng.standard_normal(model.n_params)
+    batch, where = random_batch(rng, TINY, 3, 9), np.array([2, 3, 11, 20, 25])
+    slopes, found = rng.standard_normal((5, 16)), []
+    for some in (None, where):
+        a, g = model.activations(3, 9), model.params.like()
+        hidden = model.hidden(a, batch.ids, where=some)
+        found.append(hidden[where] if some is None else hidden.copy())
+        a.dnorm.fill(0)
+        rows(a.dnorm)[where if some is None else slice(5)] = slopes
+        model.backward(g, a, batch, where=some)
+        found.append(g.flat)
+    assert found[2].shape == (5, 16)
+    for some, all_of_it in zip(found[2:], found, strict=False):
+        assert_near(some, all_of_it, 1e-12 if dtype is np.float64 else 1e-5)
 
 
 @pytest.mark.parametrize("ops", [reference, kernels, blas])

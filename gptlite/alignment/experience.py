@@ -206,15 +206,22 @@ def targets_of(ids: np.ndarray) -> np.ndarray:
 
 
 class Reader:
-    """A model that is only read: log-probabilities and values, on all workers."""
+    """A model that is only read: log-probabilities and values, on all workers.
+
+    weights: those of a trainer, if the model is one that learns.
+    """
 
     def __init__(self, model: GPT, pool: WorkerPool,
                  weights: PackedWeights | None = None) -> None:  # fmt: skip
         self.model, self.pool = model, pool
         self.workspaces = [Workspace(model) for _ in range(pool.size)]
-        self.weights = weights or PackedWeights(model)
+        self.weights, self.learns = weights or PackedWeights(model), weights is not None
+        self._pack()
         room = rows_of_logits(model.config), model.config.vocab_size
         self.logits = np.empty((pool.size, *room), model.params.flat.dtype)
+
+    def _pack(self) -> None:
+        self.pool.run(lambda comm: self.weights.pack(comm.rank, comm.size))
 
     def read(self, ids: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(log-probabilities, values), each (B, T) float64, 0 where mask is false."""
@@ -228,7 +235,8 @@ class Reader:
                 rank, ids[here], mask[here], targets[here]
             )
 
-        self.pool.run(lambda comm: self.weights.pack(comm.rank, comm.size))
+        if self.learns:  # the weights are others than the last time
+            self._pack()
         self.pool.map(work, alike(ends(mask), AT_A_TIME))
         return logp, values
 

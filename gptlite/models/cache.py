@@ -18,15 +18,21 @@ class KVCache:
         T: int,
         dtype: np.typing.DTypeLike = np.float32,
     ) -> None:
-        shape = (config.n_layer, B, T, config.n_head, config.head_size)
-        self.config = config
-        self.keys, self.values = np.zeros(shape, dtype), np.zeros(shape, dtype)
+        self.config, self.dtype = config, dtype
+        self.keys, self.values = self._room(B, T), self._room(B, T)
         self.used = 0  # positions that some row has filled
+
+    def _room(self, B: int, T: int) -> np.ndarray:
+        """(L, B, T, H, D) zeros, where in memory each head's tokens follow one another:
+        decoding reads them in this order."""
+        c = self.config
+        shape = (c.n_layer, B, c.n_head, T, c.head_size)
+        return np.zeros(shape, self.dtype).swapaxes(2, 3)
 
     def take(self, which: np.ndarray) -> KVCache:
         """A cache of these rows (n,) alone, in this order."""
         _, _, T, _, _ = self.keys.shape
-        other = KVCache(self.config, len(which), T, self.keys.dtype)
+        other = KVCache(self.config, len(which), T, self.dtype)
         other.used = n = self.used
         other.keys[:, :, :n] = self.keys[:, which, :n]
         other.values[:, :, :n] = self.values[:, which, :n]
@@ -37,7 +43,7 @@ class KVCache:
         n = self.used
         for name in ("keys", "values"):
             old = getattr(self, name)
-            new = np.zeros((*old.shape[:2], T, *old.shape[3:]), old.dtype)
+            new = self._room(old.shape[1], T)
             new[:, :, :n] = old[:, :, :n]
             setattr(self, name, new)
 

@@ -20,6 +20,11 @@ class Sampling:
     min_p: float = 0.0  # only tokens at least min_p times as probable as the best
     repetition_penalty: float = 1.0  # > 1 makes tokens that were there less probable
 
+    @property
+    def cuts(self) -> bool:
+        """Whether some tokens are never drawn (see `restrict`)."""
+        return self.top_k > 0 or self.top_p < 1 or self.min_p > 0
+
     def __post_init__(self) -> None:
         for name, good, wanted in (
             ("temperature", 0 <= self.temperature < math.inf, "≥ 0 and finite"),
@@ -36,11 +41,19 @@ class Sampling:
                 raise ConfigError(f"wanted {name} {wanted}, got {getattr(self, name)}")
 
 
+def below_best(logits: np.ndarray) -> np.ndarray:
+    """How far each is below the best of its row, ≤ 0, in float64: its exponential does
+    not overflow."""
+    gap = logits.astype(np.float64)
+    gap -= gap.max(axis=-1, keepdims=True)  # in place: large new arrays cost as much
+    return gap
+
+
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Log-probabilities over the last axis, in float64."""
-    x = logits.astype(np.float64)
-    x = x - x.max(axis=-1, keepdims=True)
-    return x - np.log(np.exp(x).sum(axis=-1, keepdims=True))
+    x = below_best(logits)
+    x -= np.log(np.exp(x).sum(axis=-1, keepdims=True))
+    return x
 
 
 def penalise_repetition(
@@ -110,20 +123,33 @@ def sample(
             "use an earlier checkpoint"
         )
     dice = rng.random(len(logits))
-    log_probabilities = log_softmax(logits)
+    gap = below_best(logits)
+    p = np.exp(gap)  # the model's own probabilities, up to a factor for each row
+    total = p.sum(axis=-1)
     if sampling.repetition_penalty != 1:
         logits = penalise_repetition(logits, seen, sampling.repetition_penalty)
     if sampling.temperature == 0:
         ids = logits.argmax(axis=-1)
     else:
-        # very small temperatures: the difference to the best logit first, so that
-        # nothing overflows
-        gap = logits.astype(np.float64) - logits.max(axis=-1, keepdims=True)
-        with np.errstate(over="ignore"):  # minus infinity: never drawn
-            gap /= sampling.temperature
-        p = restrict(np.exp(log_softmax(gap)), sampling)
-        # inverse transform: the first token at which the running sum passes the dice
-        reached = np.cumsum(p, axis=-1) > dice[:, None]
-        last_possible = p.shape[-1] - 1 - (p[:, ::-1] > 0).argmax(axis=-1)
-        ids = np.where(reached.any(axis=-1), reached.argmax(axis=-1), last_possible)
-    return ids, np.take_along_axis(log_probabilities, ids[:, None], axis=-1)[:, 0]
+        if sampling.temperature != 1 or sampling.repetition_penalty != 1:
+            other = below_best(logits)
+            with np.errstate(over="ignore"):  # minus infinity: never drawn
+                other /= sampling.temperature
+            p = np.exp(other)
+        if sampling.cuts:
+            p = restrict(p / p.sum(axis=-1, keepdims=True), sampling)
+        ids = first_past(p, dice)
+    return ids, gap[np.arange(len(ids)), ids] - np.log(total)
+
+
+def first_past(p: np.ndarray, dice: np.ndarray) -> np.ndarray:
+    """(B,): for each row of p (B, V) the first token at which the running sum passes
+    the share dice (B,) of it all; should rounding let none, the last one possible.
+
+    >>> first_past(np.array([[0.0, 0.5, 0.5, 0.0]] * 3), np.array([0.0, 0.6, 1.0]))
+    array([1, 2, 2])
+    """
+    running = np.cumsum(p, axis=-1)
+    past = running > (dice * running[:, -1])[:, None]
+    last_possible = p.shape[-1] - 1 - (p[:, ::-1] > 0).argmax(axis=-1)
+    return np.where(past[:, -1], past.argmax(axis=-1), last_possible)

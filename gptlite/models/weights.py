@@ -54,15 +54,20 @@ class PackedWeights(ReadWeights):
             return self._packed[-1]
 
         super().__init__(model, packed)
-        self._packed.sort(key=lambda p: -p.array.size)  # dealt out: nearly even parts
+        self._packed.sort(key=lambda p: -p.array.size)  # the largest are dealt first
         if model.base is not model:
             self.pack()
             self._packed.clear()  # nothing is left to be packed again
 
     def pack(self, rank: int = 0, size: int = 1) -> None:
-        """Worker `rank` of `size` packs its part of the matrices as they are now."""
-        for matrix in self._packed[rank::size]:
-            matrix.pack()
+        """Worker `rank` of `size` packs its part of the matrices as they are now: each
+        goes to whoever has the least so far."""
+        loads = [0] * size
+        for matrix in self._packed:
+            least = loads.index(min(loads))
+            loads[least] += matrix.array.size
+            if least == rank:
+                matrix.pack()
 
 
 class DecodingWeights(ReadWeights):

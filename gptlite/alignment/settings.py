@@ -22,7 +22,7 @@ class RewardConfig:
     pairs: int = 2000
     noise: float = 0.0
     held_out: int = 500
-    reward_steps: int = 54
+    reward_steps: int = 60
     reward_rows: int = 64
     reward_learning_rate: float = 5e-4
 
@@ -89,7 +89,7 @@ class Alignment:
     is done, and from which the reward model goes on learning; 0: none. looked:
     answers, a multiple of 128, that each look on the way is taken from."""
 
-    rounds: int = 40
+    rounds: int = 48
     seconds: float = 0.0
     rank: int = 8
     workers: int = 0

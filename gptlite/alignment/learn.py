@@ -84,9 +84,9 @@ def _rated(
 def training_of(config: RewardConfig, seed: int) -> TrainConfig:
     """How a reward model is trained."""
     return TrainConfig(
-        steps=config.reward_steps, batch_size=config.reward_rows, seed=seed,
+        steps=config.steps, batch_size=config.reward_rows, seed=seed,
         learning_rate=config.reward_learning_rate, optimizer="muon",
-        warmup_steps=min(20, config.reward_steps // 5), eval_every=50, sample_every=0,
+        warmup_steps=min(20, config.steps // 5), eval_every=50, sample_every=0,
         checkpoint_every=0,
     )  # fmt: skip
 
@@ -147,7 +147,7 @@ def learn_again(
     wanted = (n, config.noise), (max(1, n // 4), 0.0)
     new = _rated(policy, tokenizer, config.rater, wanted, out, seed)
     ratings = Ratings(new.learned + before.learned[:n], new.held_out + before.held_out)
-    shorter = replace(config, reward_steps=max(1, config.reward_steps // 3))
+    shorter = replace(config, reward_steps=max(1, config.steps // 3))
     learned, found = learn_reward(reward, out, ratings, shorter, seed, config.rater)
     if found["interrupted"]:
         raise KeyboardInterrupt

@@ -15,25 +15,31 @@ class RewardConfig:
     rater: a programmed one, if there are no ratings by people. pairs: of answers that
     he compares. noise: share of them in which he names the wrong one. held_out:
     pairs without noise, of answers to other prompts, that the model is measured on.
-    reward_rows: answers that are read in a step of its training.
+    reward_steps: of its training; 0: as many as its labels bear, 100 where a rater is
+    named who does not err, else 60. reward_rows: answers that are read in a step.
     """
 
     rater: str = ""
     pairs: int = 2000
     noise: float = 0.0
     held_out: int = 500
-    reward_steps: int = 60
+    reward_steps: int = 0
     reward_rows: int = 64
     reward_learning_rate: float = 5e-4
 
     def __post_init__(self) -> None:
         check_numbers(
             self,
-            "pairs held_out reward_steps reward_rows reward_learning_rate",
-            "noise",
+            "pairs held_out reward_rows reward_learning_rate",
+            "noise reward_steps",
         )
         if self.noise > 1:
             raise ConfigError(f"wanted noise of 0 … 1, got {self.noise}; a share")
+
+    @property
+    def steps(self) -> int:
+        """How many it is: learned for longer, wrong labels are learned by heart."""
+        return self.reward_steps or (60 if self.noise or not self.rater else 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +95,7 @@ class Alignment:
     is done, and from which the reward model goes on learning; 0: none. looked:
     answers, a multiple of 128, that each look on the way is taken from."""
 
-    rounds: int = 48
+    rounds: int = 42
     seconds: float = 0.0
     rank: int = 8
     workers: int = 0

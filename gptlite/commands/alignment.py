@@ -47,7 +47,7 @@ def _learned(
     config = given(args, RewardConfig)
     reward, found = learn_reward(args.base, out, ratings, config, args.seed, args.rater)
     if found["interrupted"]:
-        _say(f"stopped at step {found['steps']} of {config.reward_steps}: {out} is no "
+        _say(f"stopped at step {found['steps']} of {config.steps}: {out} is no "
              "reward model yet; begin again")  # fmt: skip
     return reward, found
 

@@ -216,7 +216,8 @@ class Reader:
         self.model, self.pool = model, pool
         self.workspaces = [Workspace(model) for _ in range(pool.size)]
         self.weights, self.learns = weights or PackedWeights(model), weights is not None
-        self._pack()
+        if not self.learns:
+            self._pack()
         room = rows_of_logits(model.config), model.config.vocab_size
         self.logits = np.empty((pool.size, *room), model.params.flat.dtype)
 

@@ -31,7 +31,13 @@ from gptlite.alignment.learn import (
     renewal,
 )
 from gptlite.alignment.ppo import PPO
-from gptlite.alignment.settings import Alignment, DPOConfig, PPOConfig, RewardConfig
+from gptlite.alignment.settings import (
+    IN_TIME,
+    Alignment,
+    DPOConfig,
+    PPOConfig,
+    RewardConfig,
+)
 from gptlite.alignment.train_dpo import train_dpo
 from gptlite.alignment.train_reward import RewardModel
 
@@ -45,7 +51,8 @@ SHOWN = ("reward_start_mean", "reward_start_p95", "reward_end_mean", "kl_nats",
 def policy(base: str, out: Path, rater: str, method: str, seed: int, looked: int
            ) -> dict[str, Any]:  # fmt: skip
     """One policy, and what became of it."""
-    judge, config = str(out / f"{rater}-{seed}-reward"), RewardConfig(rater)
+    judge = str(out / f"{rater}-{seed}-reward")
+    config = RewardConfig(rater, reward_steps=IN_TIME)
     if not (Path(judge) / "held_out.jsonl").exists():
         start = time.perf_counter()
         _, found = learn_reward(base, judge, rated_by_program(base, config, seed),

@@ -23,8 +23,10 @@ from gptlite import plots
 from gptlite.alignment import chitchat
 from gptlite.alignment.chitchat import Row
 from gptlite.alignment.health import Pair
+from gptlite.alignment.learn import training_of
 from gptlite.alignment.report import share
 from gptlite.alignment.reward import graded
+from gptlite.alignment.settings import RewardConfig
 from gptlite.alignment.study import (
     Text,
     bag_of_words,
@@ -40,10 +42,7 @@ from gptlite.text.tokenizer import Tokenizer
 from gptlite.training.run import open_run
 
 HALVINGS = (4, 3, 2, 1, 0)  # of the training pairs, for the learning curve
-TRAINING = TrainConfig(
-    batch_size=64, learning_rate=3e-4, warmup_steps=20, eval_every=0, sample_every=0,
-    checkpoint_every=0,
-)  # fmt: skip
+PEOPLES = RewardConfig()  # labels that may be wrong
 
 
 class Data(NamedTuple):
@@ -86,17 +85,24 @@ def from_grades(
                model.config.context_length)
         for rows in (found.rows, found.held_out_rows)
     )  # fmt: skip
-    learned, _ = train_reward(base, out, train, held_out, config)
+    learned, _ = train_reward(
+        base, out, train, held_out, config, dropout=PEOPLES.dropout
+    )
     return measured(len(found.rows), learned.rate, found.held_out)
 
 
 def study(base: str, out: Path, n: int, steps: int, seed: int) -> dict[str, Any]:
     """All rows: by rater, and the learning curve."""
     found = data(n, seed)
-    config = dataclasses.replace(TRAINING, steps=steps, seed=seed,
-                                 warmup_steps=min(20, steps // 5))  # fmt: skip
+    config = dataclasses.replace(
+        training_of(dataclasses.replace(PEOPLES, reward_steps=steps), seed),
+        eval_every=0,
+    )
     numbers = [len(found.train) >> k for k in HALVINGS]
-    curve = learning_curve(base, out, found.train, found.held_out, numbers, config)
+    curve = learning_curve(
+        base, out, found.train, found.held_out, numbers, config,
+        dropout=PEOPLES.dropout,
+    )  # fmt: skip
     model, tokenizer = open_run(base).load()
     T = model.config.context_length
     rows = {
@@ -149,7 +155,7 @@ def main() -> None:
     parser.add_argument("--out", default="runs/real_ratings", metavar="DIR")
     parser.add_argument("--picture", default="real_ratings.png", metavar="PNG")
     parser.add_argument("--pairs", type=int, default=2000, help="of each kind, at most")
-    parser.add_argument("--steps", type=int, default=150, help="of each training")
+    parser.add_argument("--steps", type=int, default=100, help="of each training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()

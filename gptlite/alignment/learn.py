@@ -84,9 +84,10 @@ def _rated(
 def training_of(config: RewardConfig, seed: int) -> TrainConfig:
     """How a reward model is trained."""
     return TrainConfig(
-        steps=config.steps, batch_size=config.reward_rows, seed=seed,
-        learning_rate=config.reward_learning_rate, optimizer="muon",
-        warmup_steps=min(20, config.steps // 5), eval_every=50, sample_every=0,
+        steps=config.reward_steps, batch_size=config.reward_rows, seed=seed,
+        learning_rate=config.learning_rate,
+        optimizer="adamw" if config.doubtful else "muon",
+        warmup_steps=min(20, config.reward_steps // 5), eval_every=50, sample_every=0,
         checkpoint_every=0,
     )  # fmt: skip
 
@@ -102,7 +103,7 @@ def curve_of(
     numbers = [n for k in reversed(range(5)) if (n := len(train) >> k)]
     return learning_curve(
         base, Path(reward) / "curve", train, held_out, numbers,
-        training_of(config, seed), _of_answer(rater),
+        training_of(config, seed), _of_answer(rater), config.dropout,
     )  # fmt: skip
 
 
@@ -121,8 +122,9 @@ def learn_reward(
         ratings, tokenizer, model.config.context_length, config.held_out, seed
     )
     learned, summary = train_reward(
-        base, out, x.learned, x.held_out, training_of(config, seed), x.talks
-    )
+        base, out, x.learned, x.held_out, training_of(config, seed), x.talks,
+        config.dropout,
+    )  # fmt: skip
     for name, some in zip(("ratings", "held_out"), ratings, strict=True):
         store.write(Path(out) / f"{name}.jsonl", some)
     report = health(learned.rate, x.pairs, truth, learned.spread)
@@ -147,7 +149,7 @@ def learn_again(
     wanted = (n, config.noise), (max(1, n // 4), 0.0)
     new = _rated(policy, tokenizer, config.rater, wanted, out, seed)
     ratings = Ratings(new.learned + before.learned[:n], new.held_out + before.held_out)
-    shorter = replace(config, reward_steps=max(1, config.steps // 3))
+    shorter = replace(config, reward_steps=max(1, config.reward_steps // 3))
     learned, found = learn_reward(reward, out, ratings, shorter, seed, config.rater)
     if found["interrupted"]:
         raise KeyboardInterrupt

@@ -8,7 +8,7 @@ Stiennon et al. 2020, arXiv:2009.01325) or from grades.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -85,6 +85,24 @@ class Judged:
         grades = None if self.grades is None else self.grades[at]
         ids = self.ids[at, : last.max(initial=0) + 1]
         return Judged(ids, last, starts, orders, grades)
+
+    def thinned(
+        self, share: float, kept: Sequence[int], rng: np.random.Generator
+    ) -> Judged:
+        """The same rows without about this share of their tokens, those in `kept`
+        excepted (word dropout: Iyyer et al. 2015, doi:10.3115/v1/P15-1162).
+
+        A row is another one each time that it is read, and so hard to learn by heart;
+        what many answers with a word have in common is left.
+        """
+        within = np.arange(self.ids.shape[1]) <= self.last[:, None]
+        stays = (rng.random(self.ids.shape) >= share) | np.isin(self.ids, kept)
+        stays &= within
+        stays[np.arange(len(stays)), self.last] = True  # where it is read
+        order = np.argsort(~stays, axis=1, kind="stable")  # those that stay come first
+        last = stays.sum(axis=1) - 1
+        ids = np.take_along_axis(self.ids, order, axis=1)[:, : last.max() + 1]
+        return replace(self, ids=ids, last=last)
 
     def part(self, rank: int, size: int) -> Judged:
         """Worker `rank`'s share: every size-th, so that all shares are alike."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from gptlite.config import check_numbers
 from gptlite.errors import ConfigError
 
+IN_TIME = 100  # reward_steps, so that a policy too is there in five minutes
+
 
 @dataclass(frozen=True, slots=True)
 class RewardConfig:
@@ -15,31 +17,46 @@ class RewardConfig:
     rater: a programmed one, if there are no ratings by people. pairs: of answers that
     he compares. noise: share of them in which he names the wrong one. held_out:
     pairs without noise, of answers to other prompts, that the model is measured on.
-    reward_steps: of its training; 0: as many as its labels bear, 100 where a rater is
-    named who does not err, else 60. reward_rows: answers that are read in a step.
+    reward_steps: of its training. reward_rows: answers that are read in a step.
+    reward_learning_rate: 0 is 2e-4 where labels may be wrong, else 5e-4, beside Muon's.
+    reward_dropout: where labels may be wrong, the share of an answer's tokens that are
+    left out, others each time that it is read.
     """
 
     rater: str = ""
     pairs: int = 2000
     noise: float = 0.0
     held_out: int = 500
-    reward_steps: int = 0
+    reward_steps: int = 200
     reward_rows: int = 64
-    reward_learning_rate: float = 5e-4
+    reward_learning_rate: float = 0.0
+    reward_dropout: float = 0.3
 
     def __post_init__(self) -> None:
         check_numbers(
             self,
-            "pairs held_out reward_rows reward_learning_rate",
-            "noise reward_steps",
+            "pairs held_out reward_steps reward_rows",
+            "noise reward_learning_rate reward_dropout",
         )
+        if self.reward_dropout >= 1:
+            raise ConfigError(
+                f"wanted a reward_dropout of 0 … < 1, got {self.reward_dropout}"
+            )
         if self.noise > 1:
             raise ConfigError(f"wanted noise of 0 … 1, got {self.noise}; a share")
 
     @property
-    def steps(self) -> int:
-        """How many it is: learned for longer, wrong labels are learned by heart."""
-        return self.reward_steps or (60 if self.noise or not self.rater else 100)
+    def doubtful(self) -> bool:
+        """Whether labels may be wrong: people's are, and those of a rater who errs."""
+        return self.noise > 0 or not self.rater
+
+    @property
+    def learning_rate(self) -> float:
+        return self.reward_learning_rate or (2e-4 if self.doubtful else 5e-4)
+
+    @property
+    def dropout(self) -> float:
+        return self.reward_dropout if self.doubtful else 0.0
 
 
 @dataclass(frozen=True, slots=True)

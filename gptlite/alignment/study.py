@@ -49,6 +49,7 @@ def measured(
 def learning_curve(
     base: str, folder: str | Path, train: Sequence[Pair], held_out: Sequence[Pair],
     numbers: Sequence[int], config: TrainConfig, truth: Truth | None = None,
+    dropout: float = 0.0,
 ) -> list[Row]:  # fmt: skip
     """Rows of reward models that learned from the first n pairs, for each n of numbers.
 
@@ -66,7 +67,9 @@ def learning_curve(
     others = pairs_of(held_out, tokenizer, T)
     for n in numbers:
         out, some = str(Path(folder) / str(n)), pairs_of(train[:n], tokenizer, T)
-        learned, summary = train_reward(base, out, some, others, config)
+        learned, summary = train_reward(
+            base, out, some, others, config, dropout=dropout
+        )
         if summary.interrupted:  # its row would be of fewer steps than the others'
             raise KeyboardInterrupt
         rows.append(measured(n, learned.rate, held_out, truth))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from gptlite.parallel.communicator import Pool
 from gptlite.parallel.pool import WorkerPool, available_cores
 from gptlite.text.chat import END, Conversation, special_ids
 from gptlite.text.tokenizer import Tokenizer
-from gptlite.training.loop import Loop, Summary
+from gptlite.training.loop import Loop, Summary, Task
 from gptlite.training.run import Run, open_run
 from gptlite.training.step import StepResult, Trainer
 
@@ -97,13 +97,23 @@ class RewardModel:
             )
 
 
+def _thinned(task: Task, share: float, kept: list[int]) -> Task:
+    """The task with rows that tokens were left out of."""
+
+    def next_batch(rng: np.random.Generator) -> Judged:
+        return task.next_batch(rng).thinned(share, kept, rng)
+
+    return replace(task, next_batch=next_batch)
+
+
 def train_reward(
     base: str, out: str, train: Judged, held_out: Judged, config: TrainConfig,
-    reference: Sequence[Conversation] = (),
+    reference: Sequence[Conversation] = (), dropout: float = 0.0,
 ) -> tuple[RewardModel, Summary]:  # fmt: skip
     """A reward model that begins as the run `base`, as the run `out`.
 
-    reference: conversations on which rewards are to have mean 0 and spread 1. Until it
+    reference: conversations on which rewards are to have mean 0 and spread 1. dropout:
+    the share of tokens that are left out, others each time that a row is read. Until it
     is finished, config.json does not call it a reward model; whoever stops it by Ctrl-C
     leaves none.
     """
@@ -114,6 +124,8 @@ def train_reward(
     model = with_head(model)
     with WorkerPool(config.workers or available_cores(), config.pool) as pool:
         task = task_of(train, held_out, config.batch_size)
+        if dropout:
+            task = _thinned(task, dropout, list(special_ids(tokenizer).values()))
         trainer = MeanTrainer(model, config, pool)
         loop = Loop(run, trainer, task, config)
         run.begin(

@@ -8,7 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from gptlite.alignment.settings import Alignment, DPOConfig, PPOConfig, RewardConfig
+from gptlite.alignment.settings import (
+    IN_TIME,
+    Alignment,
+    DPOConfig,
+    PPOConfig,
+    RewardConfig,
+)
 from gptlite.commands import Commands, add_defaults, given, whole
 from gptlite.errors import ConfigError
 
@@ -47,7 +53,7 @@ def _learned(
     config = given(args, RewardConfig)
     reward, found = learn_reward(args.base, out, ratings, config, args.seed, args.rater)
     if found["interrupted"]:
-        _say(f"stopped at step {found['steps']} of {config.steps}: {out} is no "
+        _say(f"stopped at step {found['steps']} of {config.reward_steps}: {out} is no "
              "reward model yet; begin again")  # fmt: skip
     return reward, found
 
@@ -191,6 +197,7 @@ def add(commands: Commands) -> None:
         parsers[name].add_argument("--reward", metavar="RUN",
                                    help="a reward model that is there")  # fmt: skip
         _rated(parsers[name])
+        parsers[name].set_defaults(reward_steps=IN_TIME)
         add_defaults(parsers[name], PPOConfig)
         add_defaults(parsers[name], Alignment)
     parser = parsers["dpo"]

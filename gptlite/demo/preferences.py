@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from gptlite.alignment.align import align
@@ -53,7 +54,8 @@ def learn_preferences(
 
     start = time.perf_counter()
     print("\n7. Reward model: it learns from the pairs what is preferred …", flush=True)
-    reward, health = learn_reward(base, f"{out}/reward", ratings, RATED, rater=rater)
+    config = replace(RATED, rater=rater)
+    reward, health = learn_reward(base, f"{out}/reward", ratings, config, rater=rater)
     said = f"right: a coin 50 % → {health['accuracy']:.0%}"
     stage("reward model", start, said)
 

@@ -6,10 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gptlite.alignment.reward import (
     GROUP,
     REWARD,
+    Judged,
     centred,
     graded,
     judge,
@@ -75,6 +78,36 @@ def test_gradients_are_the_slopes(kind: str, adapter: bool) -> None:
         step=1e-6,  # weights of 0.02 under a norm: the slope itself bends quickly
     )  # fmt: skip
     assert check.passed, check
+
+
+@given(
+    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=5),
+    share=st.floats(0, 0.9), seed=st.integers(0, 99),
+)  # fmt: skip
+def test_thinned_rows_keep_order_their_end_and_what_is_special(
+    lengths: list[int], share: float, seed: int
+) -> None:
+    special, rng = [0, 1], np.random.default_rng(seed)
+    last = np.array(lengths) - 1
+    ids = rng.integers(0, 9, (len(last), last.max() + 1))
+    found = Judged(ids, last, np.arange(len(last) + 1)).thinned(share, special, rng)
+    assert found.ids.shape == (len(last), found.last.max() + 1)
+    rows = zip(ids, last, found.ids, found.last, strict=True)
+    for row, end, thin, thin_end in rows:
+        before, after = row[: end + 1].tolist(), thin[: thin_end + 1].tolist()
+        assert after[-1] == before[-1]
+        assert all(after.count(i) == before.count(i) for i in special)
+        rest = iter(before)
+        assert all(token in rest for token in after)  # in the same order
+        if share == 0:
+            assert after == before
+
+
+def test_a_share_of_the_tokens_is_left_out() -> None:
+    ids = np.full((50, 201), 7)
+    rows = Judged(ids, np.full(50, 200), np.arange(51))
+    found = rows.thinned(0.3, [], np.random.default_rng(0))
+    assert found.last.mean() == pytest.approx(140, abs=2)
 
 
 def test_two_workers_equal_one() -> None:

@@ -13,9 +13,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from gptlite.alignment.experience import Reader, ends, targets_of
+from gptlite.alignment.experience import ends, targets_of
 from gptlite.alignment.objectives import dpo
 from gptlite.alignment.policy import choices, choices_backward
+from gptlite.alignment.reader import Reader
 from gptlite.alignment.reward import as_rows
 from gptlite.arena import Arena
 from gptlite.errors import DataError

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gptlite.alignment.experience import Answers, Reader, sample_answers
+from gptlite.alignment.experience import Answers, sample_answers
+from gptlite.alignment.reader import Reader
 from gptlite.models.gpt import GPT
 from gptlite.parallel.pool import WorkerPool
 from gptlite.tasks.metrics import distinct_n

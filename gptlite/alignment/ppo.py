@@ -18,7 +18,6 @@ from gptlite.alignment.batches import pieces
 from gptlite.alignment.experience import (
     Answers,
     Experience,
-    Reader,
     ends,
     sample_answers,
     targets_of,
@@ -26,6 +25,7 @@ from gptlite.alignment.experience import (
 from gptlite.alignment.measure import Rate, Read
 from gptlite.alignment.objectives import gae, whitened
 from gptlite.alignment.policy import PolicyLoss
+from gptlite.alignment.reader import Reader
 from gptlite.alignment.settings import PPOConfig
 from gptlite.config import TrainConfig
 from gptlite.models.gpt import GPT

@@ -11,8 +11,8 @@ import numpy as np
 from gptlite.alignment.align import compared
 from gptlite.alignment.batches import task_of
 from gptlite.alignment.dpo import DPOLoss, Pair, preferences
-from gptlite.alignment.experience import Reader
 from gptlite.alignment.measure import Judges, measure, samples
+from gptlite.alignment.reader import Reader
 from gptlite.alignment.rounds import write_rounds
 from gptlite.alignment.settings import DPOConfig
 from gptlite.config import TrainConfig

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from gptlite.alignment.batches import task_of
-from gptlite.alignment.experience import Answers, Reader, ends
+from gptlite.alignment.experience import Answers, ends
+from gptlite.alignment.reader import Reader
 from gptlite.alignment.reward import REWARD, Judged, centred, scores_of
 from gptlite.config import TrainConfig
 from gptlite.errors import CheckpointError, ConfigError

@@ -7,7 +7,7 @@ import pytest
 
 from gptlite.alignment.batches import task_of
 from gptlite.alignment.dpo import DPOLoss, Preferences, preferences
-from gptlite.alignment.experience import Reader
+from gptlite.alignment.reader import Reader
 from gptlite.config import TrainConfig
 from gptlite.errors import DataError
 from gptlite.gradcheck import gradient_check

@@ -8,11 +8,11 @@ import pytest
 from gptlite.alignment.batches import alike
 from gptlite.alignment.experience import (
     Experience,
-    Reader,
     sample_answers,
     targets_of,
 )
 from gptlite.alignment.policy import PolicyLoss
+from gptlite.alignment.reader import Reader
 from gptlite.batch import Batch
 from gptlite.config import GPTConfig, TrainConfig
 from gptlite.errors import DataError

@@ -10,8 +10,8 @@ import pytest
 from gptlite.alignment import learn, measure, ratings
 from gptlite.alignment.dpo import preferences
 from gptlite.alignment.examples import Ratings
-from gptlite.alignment.experience import Reader
 from gptlite.alignment.measure import Judges, best_of
+from gptlite.alignment.reader import Reader
 from gptlite.alignment.settings import RewardConfig
 from gptlite.alignment.train_reward import RewardModel
 from gptlite.cli import main

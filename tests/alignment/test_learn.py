@@ -114,6 +114,14 @@ def run(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
     return dict(json.loads(capsys.readouterr().out.splitlines()[-1]))
 
 
+def test_tokens_are_left_out_where_labels_may_be_wrong() -> None:
+    assert RewardConfig("politeness").dropout == 0
+    assert RewardConfig("politeness", noise=0.2).dropout == 0.3
+    assert RewardConfig(reward_dropout=0.1).dropout == 0.1  # people's
+    with pytest.raises(ConfigError, match="reward_dropout of 0 … < 1"):
+        RewardConfig(reward_dropout=1.0)
+
+
 def test_the_commands_go_from_ratings_to_policies(
     base: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip

@@ -28,7 +28,7 @@ from gptlite.models.head import has_head, with_head
 from gptlite.models.lora import LoRA
 from gptlite.ops import reference
 from gptlite.parallel.pool import WorkerPool
-from gptlite.text.chat import SPECIAL, Conversation, conversation
+from gptlite.text.chat import END, SPECIAL, Conversation, conversation
 from gptlite.text.learn import train_bpe
 from gptlite.training.step import Trainer
 
@@ -108,6 +108,39 @@ def test_a_share_of_the_tokens_is_left_out() -> None:
     rows = Judged(ids, np.full(50, 200), np.arange(51))
     found = rows.thinned(0.3, [], np.random.default_rng(0))
     assert found.last.mean() == pytest.approx(140, abs=2)
+
+
+def right_after(share: float, labelled: list[tuple[Conversation, Conversation]]
+                ) -> list[float]:  # fmt: skip
+    """Shares of pairs in the right order after training with so many tokens left out:
+    of the labelled ones themselves, and of new ones."""
+    model, rng = with_head(GPT(CONFIG)), np.random.default_rng(0)
+    batch, kept = pairs_of(labelled, TOKENIZER, 24), [TOKENIZER.special[END]]
+    with WorkerPool(1) as pool:
+        trainer = Trainer(model, TrainConfig(learning_rate=5e-3), pool, REWARD)
+        for _ in range(300):
+            drawn = batch.take(rng.integers(0, len(batch), 8))
+            trainer.step([drawn.thinned(share, kept, rng)])
+    found = []
+    for some in labelled, examples(200, seed=100):
+        better, worse = (
+            scores_of(model, TOKENIZER, [p[i] for p in some]) for i in (0, 1)
+        )
+        found.append(float((better > worse).mean()))
+    return found
+
+
+def test_with_tokens_left_out_wrong_labels_are_not_learned_by_heart() -> None:
+    # one label in four is wrong
+    labelled = [
+        (worse, better) if i % 4 == 0 else (better, worse)
+        for i, (better, worse) in enumerate(examples(60))
+    ]
+    (heart, new), (heart_without, new_without) = (
+        right_after(share, labelled) for share in (0.0, 0.3)
+    )
+    assert heart > heart_without + 0.1  # of its labels 0.75 are right
+    assert new_without > max(0.9, new + 0.1)
 
 
 def test_two_workers_equal_one() -> None:

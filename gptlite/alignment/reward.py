@@ -95,9 +95,8 @@ class Judged:
         A row is another one each time that it is read, and so hard to learn by heart;
         what many answers with a word have in common is left.
         """
-        within = np.arange(self.ids.shape[1]) <= self.last[:, None]
         stays = (rng.random(self.ids.shape) >= share) | np.isin(self.ids, kept)
-        stays &= within
+        stays &= np.arange(self.ids.shape[1]) <= self.last[:, None]
         stays[np.arange(len(stays)), self.last] = True  # where it is read
         order = np.argsort(~stays, axis=1, kind="stable")  # those that stay come first
         last = stays.sum(axis=1) - 1

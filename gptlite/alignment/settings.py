@@ -19,8 +19,8 @@ class RewardConfig:
     pairs without noise, of answers to other prompts, that the model is measured on.
     reward_steps: of its training. reward_rows: answers that are read in a step.
     reward_learning_rate: 0 is 2e-4 where labels may be wrong, else 5e-4, beside Muon's.
-    reward_dropout: where labels may be wrong, the share of an answer's tokens that are
-    left out, others each time that it is read.
+    reward_dropout: where labels may be wrong, the share of the tokens of a prompt and
+    its answer that are left out, others each time that they are read.
     """
 
     rater: str = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,13 @@ def _ratings(args: argparse.Namespace, out: str) -> Any:
     return ratings
 
 
+def _learning(args: argparse.Namespace) -> RewardConfig:
+    """How a reward model learns: people's ratings have no programmed rater, even if it
+    is known what they meant."""
+    config: RewardConfig = given(args, RewardConfig)
+    return replace(config, rater="") if args.ratings else config
+
+
 def _learned(
     args: argparse.Namespace, out: str, ratings: Any
 ) -> tuple[Any, dict[str, Any]]:
@@ -50,7 +58,7 @@ def _learned(
     from gptlite.alignment.learn import learn_reward
 
     _say(f"a reward model from {len(ratings.learned):,} ratings …")
-    config = given(args, RewardConfig)
+    config = _learning(args)
     reward, found = learn_reward(args.base, out, ratings, config, args.seed, args.rater)
     if found["interrupted"]:
         _say(f"stopped at step {found['steps']} of {config.reward_steps}: {out} is no "
@@ -72,9 +80,7 @@ def command_reward(args: argparse.Namespace) -> dict[str, Any]:
     write_report(report, f"gptlite reward {args.base}", found)
     if args.curve and not found["interrupted"]:
         _say("the same from fewer ratings …")
-        curve = curve_of(
-            args.base, out, given(args, RewardConfig), args.seed, args.rater
-        )
+        curve = curve_of(args.base, out, _learning(args), args.seed, args.rater)
         write_report(report, f"gptlite reward {args.base}", found, curve)
     return found | {"curve": curve, "report": report}
 

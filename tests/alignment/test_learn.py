@@ -154,6 +154,21 @@ def test_the_commands_go_from_ratings_to_policies(
     assert "before" in Path(found["report"]).read_text(encoding="utf-8")
 
 
+def test_peoples_labels_may_be_wrong_even_if_it_is_known_what_they_meant(
+    base: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    some = [replace(r, prompt=f"owl {i % 20}") for i, r in enumerate(rated(60, 0))]
+    ratings.write(tmp_path / "ratings.jsonl", some)
+    file, few = str(tmp_path / "ratings.jsonl"), ("--reward-steps", "2", "--pairs", "9")
+    wanted = {"people": ("--ratings", file), "program": ()}
+    for name, labels in wanted.items():
+        out = str(tmp_path / name)
+        run(capsys, "reward", base, "--rater", "vocabulary", *labels, *few,
+            "--held-out", "9", "--out", out)  # fmt: skip
+        trained_by = Run(out).described()["training"]["optimizer"]
+        assert trained_by == {"people": "adamw", "program": "muon"}[name]
+
+
 def test_without_a_rater_or_ratings_the_command_says_which_there_are(
     base: str, capsys: pytest.CaptureFixture[str]
 ) -> None:  # fmt: skip

@@ -16,7 +16,7 @@ from gptlite.models.gpt import GPT
 from gptlite.models.head import has_head, head_forward
 from gptlite.models.lora import LoRA
 from gptlite.models.sampling import Sampling, sample
-from gptlite.models.weights import DecodingWeights
+from gptlite.models.weights import DecodingWeights, ReadWeights
 from gptlite.parallel.pool import WorkerPool
 from gptlite.text.chat import END, Conversation, Message, render_prompt, special_ids
 from gptlite.text.tokenizer import Tokenizer
@@ -47,11 +47,13 @@ class Answers:
 def sample_answers(
     model: GPT, tokenizer: Tokenizer, prompts: Sequence[Conversation], longest: int,
     *, rng: np.random.Generator, pool: WorkerPool | None = None,
+    weights: ReadWeights | None = None,
 ) -> Answers:  # fmt: skip
     """One answer to each prompt, of at most `longest` tokens.
 
     Up to TOGETHER are sampled in a batch, by a worker of the pool, if there is one.
-    However many workers there are, the answers are the same.
+    However many workers there are, the answers are the same. weights: the model's as
+    they are now, if somebody has them.
     """
     end = special_ids(tokenizer)[END]
     starts = [render_prompt(prompt, tokenizer).tolist() for prompt in prompts]
@@ -63,19 +65,20 @@ def sample_answers(
         )
     head = model.params if has_head(model) else None
     if isinstance(model, LoRA):
-        model = model.merge()  # once, and not its products for every token
+        # once, and not its products for every token
+        model, weights = model.merge(), None
     # fewer, if else there were work for one worker only
     together = min(TOGETHER, -(-len(starts) // 2))
     batches = alike([len(start) for start in starts], together)
     seeds = rng.integers(2**63, size=len(batches))
-    weights = DecodingWeights(model, together)
+    reads = weights or DecodingWeights(model, together)
     ids = np.empty((len(starts), longest), np.int64)
     logp, values = np.empty((2, *ids.shape))
 
     def work(rank: int, i: int) -> None:
         some, dice = batches[i], np.random.default_rng(seeds[i])
         asked = [starts[b] for b in some]
-        decoder = Decoder(model, tokenizer.vocab_size, asked, weights)
+        decoder = Decoder(model, tokenizer.vocab_size, asked, reads)
         ids[some], logp[some], values[some] = _sampled(
             decoder, longest, end, dice, head
         )

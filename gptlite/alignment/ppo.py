@@ -36,6 +36,8 @@ from gptlite.text.tokenizer import Tokenizer
 from gptlite.training.schedule import warmup
 from gptlite.training.step import Trainer
 
+PIECE = 2**16  # weights that a mean takes in at a time: they stay in the cache
+
 
 class PPO:
     """A policy with its value head, what it must not leave too far, and who rates it.
@@ -82,7 +84,7 @@ class PPO:
         c, rng = self.config, self.rng
         answers = sample_answers(
             self.policy, self.tokenizer, prompts, c.longest, rng=rng,
-            pool=self.pool,
+            pool=self.pool, weights=self.reader.packed(),
         )  # fmt: skip
         rewards, so_far = self.judged(answers)
         rewards = rewards - c.unfinished * ~answers.finished
@@ -117,7 +119,13 @@ class PPO:
     def add_to_mean(self) -> None:
         """The weights after this round. Early, the mean is of the last third or so."""
         kept = min(self.config.average, (self.rounds + 1) / (self.rounds + 4))
-        self.mean += (1 - kept) * (self.policy.params.flat - self.mean)
+        params, mean = self.policy.params.flat, self.mean
+
+        def work(rank: int, some: slice) -> None:
+            mean[some] += (1 - kept) * (params[some] - mean[some])
+
+        starts = range(0, mean.size, PIECE)
+        self.pool.map(work, [slice(start, start + PIECE) for start in starts])
         self.rounds += 1
 
     @contextmanager

@@ -12,7 +12,7 @@ from gptlite.errors import DataError
 from gptlite.models.cache import KVCache
 from gptlite.models.gpt import GPT
 from gptlite.models.sampling import Sampling, sample
-from gptlite.models.weights import DecodingWeights
+from gptlite.models.weights import DecodingWeights, ReadWeights
 from gptlite.models.workspace import Workspace
 from gptlite.text.tokenizer import Tokenizer
 
@@ -28,7 +28,7 @@ class Decoder:
 
     def __init__(
         self, model: GPT, V: int, prompts: list[list[int]],
-        weights: DecodingWeights | None = None,
+        weights: ReadWeights | None = None,
     ) -> None:  # fmt: skip
         """V: how many tokens the tokenizer has; the model may have room for more.
         weights: the model's, if several decoders are to share them."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gptlite.errors import ConfigError, DataError
+from gptlite.ops.kernels.draw import first_past
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,33 +124,22 @@ def sample(
             "use an earlier checkpoint"
         )
     dice = rng.random(len(logits))
-    gap = below_best(logits)
-    p = np.exp(gap)  # the model's own probabilities, up to a factor for each row
-    total = p.sum(axis=-1)
+    best, changed = logits.max(axis=-1, keepdims=True), logits
+    with np.errstate(over="ignore"):  # minus infinity: never drawn
+        p = np.exp(logits - best)  # the model's own, up to a factor for each row
+    total = p.sum(axis=-1, dtype=np.float64)
     if sampling.repetition_penalty != 1:
-        logits = penalise_repetition(logits, seen, sampling.repetition_penalty)
+        changed = penalise_repetition(logits, seen, sampling.repetition_penalty)
     if sampling.temperature == 0:
-        ids = logits.argmax(axis=-1)
+        ids = changed.argmax(axis=-1)
     else:
         if sampling.temperature != 1 or sampling.repetition_penalty != 1:
-            other = below_best(logits)
+            other = below_best(changed)
             with np.errstate(over="ignore"):  # minus infinity: never drawn
                 other /= sampling.temperature
             p = np.exp(other)
         if sampling.cuts:
-            p = restrict(p / p.sum(axis=-1, keepdims=True), sampling)
+            p = restrict(p / p.sum(-1, np.float64, keepdims=True), sampling)
         ids = first_past(p, dice)
-    return ids, gap[np.arange(len(ids)), ids] - np.log(total)
-
-
-def first_past(p: np.ndarray, dice: np.ndarray) -> np.ndarray:
-    """(B,): for each row of p (B, V) the first token at which the running sum passes
-    the share dice (B,) of it all; should rounding let none, the last one possible.
-
-    >>> first_past(np.array([[0.0, 0.5, 0.5, 0.0]] * 3), np.array([0.0, 0.6, 1.0]))
-    array([1, 2, 2])
-    """
-    running = np.cumsum(p, axis=-1)
-    past = running > (dice * running[:, -1])[:, None]
-    last_possible = p.shape[-1] - 1 - (p[:, ::-1] > 0).argmax(axis=-1)
-    return np.where(past[:, -1], past.argmax(axis=-1), last_possible)
+    gap = np.subtract(logits[np.arange(len(ids)), ids], best[:, 0], dtype=np.float64)
+    return ids, gap - np.log(total)

@@ -453,10 +453,12 @@ def test_a_row_at_the_end_of_its_context_costs_the_others_nothing() -> None:
      Sampling(repetition_penalty=1e38), Sampling(0, repetition_penalty=1e-38)],
 )  # fmt: skip
 def test_extreme_settings_give_a_token_and_no_warning(sampling: Sampling) -> None:
-    logits = np.array([[3.0, 80.0, -80.0, 0.0]], np.float32)
-    for seen in (np.zeros((1, 4), bool), np.ones((1, 4), bool)):
-        ids, logprobs = sample(logits, seen, sampling, rng=dice())
-        assert 0 <= ids[0] < 4 and np.isfinite(logprobs).all()
+    largest = np.finfo(np.float32).max
+    for row in ([3.0, 80.0, -80.0, 0.0], [-largest, largest, -largest, 0.0]):
+        logits = np.array([row], np.float32)
+        for seen in (np.zeros((1, 4), bool), np.ones((1, 4), bool)):
+            ids, logprobs = sample(logits, seen, sampling, rng=dice())
+            assert 0 <= ids[0] < 4 and np.isfinite(logprobs).all()
 
 
 @pytest.mark.parametrize("name", ["temperature", "repetition_penalty"])

@@ -1,7 +1,8 @@
 """Attention for a few queries, as when one token after another is generated.
 
 Keys and values are met once by each query: copying them into panels, as flash.py does
-for many queries, would take longer than the products.
+for many queries, would take longer than the products. What takes time is to have them
+come from memory.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from gptlite.ops.kernels.flash import (
 from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.packing import VECTOR
 from gptlite.ops.kernels.vectormath import log
-from gptlite.ops.kernels.vectors import side_by_side
+from gptlite.ops.kernels.vectors import CACHE_LINE, fetch, side_by_side
 
 
 @njit(inline="always", **OPTIONS)
@@ -67,6 +68,15 @@ def _weighted_sum(out, weights, values):
             out[i] += p * value[i]
 
 
+@njit(inline="always", **OPTIONS)
+def _fetch_rows(x, n):
+    """Have the first n rows of x (Tk, D) come nearer."""
+    for j in range(n):
+        row = x.ctypes.data + j * x.strides[0]
+        for offset in range(0, 4 * x.shape[1], CACHE_LINE):
+            fetch(row + offset)
+
+
 @kernel(types.void(HEADS, ROWS_3D, *[READ_HEADS] * 3, *MASK, VECTOR))
 def forward(out, lse, q, k, v, offsets, prefix, q_segments, k_segments, scores):
     """As `flash.forward`; scores: room for Tk numbers."""
@@ -76,6 +86,12 @@ def forward(out, lse, q, k, v, offsets, prefix, q_segments, k_segments, scores):
     for b in range(B):
         for h in range(H):
             kv = h // (H // Hkv)
+            # while this head's are used, the next head's come from memory
+            b1, h1 = (b, h + 1) if h + 1 < H else (b + 1, 0)
+            if b1 < B:
+                n = max(seen_by(offsets[b1] + Tq - 1, prefix[b1], Tk), 0)
+                _fetch_rows(k[b1, :, h1 // (H // Hkv)], n)
+                _fetch_rows(v[b1, :, h1 // (H // Hkv)], n)
             for t in range(Tq):
                 seen = max(seen_by(offsets[b] + t, prefix[b], Tk), 0)
                 row, result = scores[:seen], side_by_side(out[b, t, h])

@@ -28,6 +28,7 @@ from gptlite.ops.kernels.vectors import (
     function,
     load,
     pointer,
+    prefetch,
     splat,
     store,
 )
@@ -49,7 +50,11 @@ def _dot_pairs(build, a, b, total):
 
 
 def _sum_over_k(build, combine: Callable, vectors: int, a_rows, a_step, b, depth):
-    """The loop: ROWS × vectors sums over k, returned as values in registers."""
+    """The loop: ROWS × vectors sums over k, returned as values in registers.
+
+    Panels follow one another: while this one is used, the next is fetched.
+    """
+    next_panel = build.add(b, build.mul(depth, INT(4 * COLS)))
     before = build.basic_block
     loop, after = build.append_basic_block("k"), build.append_basic_block("end")
     build.branch(loop)
@@ -61,6 +66,7 @@ def _sum_over_k(build, combine: Callable, vectors: int, a_rows, a_step, b, depth
         load(build, build.add(b, build.add(b_offset, INT(4 * LANES * v))), VECTOR)
         for v in range(vectors)
     ]
+    prefetch(build, build.add(next_panel, b_offset), 4 * COLS, write=False)
     new_sums = []
     for a_row, row in zip(a_rows, sums, strict=True):
         many = splat(build, load(build, build.add(a_row, a_offset), FLOAT))
@@ -121,8 +127,13 @@ def _tile_function(name: str, combine: Callable):
             last = build.sub(rows, INT(1))
             a_rows = []
             for r in range(ROWS):
-                row = build.select(build.icmp_signed("<", INT(r), last), INT(r), last)
-                a_rows.append(build.add(a, build.mul(build.mul(a_row, INT(4)), row)))
+                row = build.mul(INT(4), build.select(
+                    build.icmp_signed("<", INT(r), last), INT(r), last
+                ))  # fmt: skip
+                a_rows.append(build.add(a, build.mul(a_row, row)))
+                # the result's rows are fetched while the sums are computed
+                place = build.add(out, build.mul(out_row, row))
+                prefetch(build, place, 4 * COLS, write=True)
             masks = []
             for v in range(TILE.vectors):
                 inside = splat(build, build.sub(cols, INT(LANES * v)))

@@ -15,6 +15,7 @@ from numba.extending import register_jitable
 from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.processor import BFLOAT16_DOT, COLS, LANES, ROWS
 from gptlite.ops.kernels.vectors import (
+    CACHE_LINE,
     bits_from_float,
     copy_vector,
     float_from_bits,
@@ -24,7 +25,6 @@ from gptlite.ops.kernels.vectors import (
 )
 
 FEW = 8  # rows copied before the next panel: few enough to stay in the first cache
-CACHE_LINE = 64  # bytes
 PAIRED = 2 if BFLOAT16_DOT else 1  # numbers along k in one packed bfloat16 word
 
 READ_MATRIX = types.Array(types.float32, 2, "A", readonly=True)

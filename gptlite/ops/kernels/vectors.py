@@ -19,6 +19,8 @@ MASK = ir.VectorType(ir.IntType(1), LANES)
 ZERO = ir.Constant(VECTOR, [ir.Constant(FLOAT, 0.0)] * LANES)
 LANE = ir.Constant(ir.VectorType(INT, LANES), list(range(LANES)))
 MASKED_LOAD = f"llvm.masked.load.v{LANES}f32.p0"
+PREFETCH = "llvm.prefetch.p0"
+CACHE_LINE = 64  # bytes
 ROUND = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
 
 
@@ -63,6 +65,28 @@ def store(build, value, address):
 def function(build, name, result, *arguments):
     kind = ir.FunctionType(result, arguments)
     return cgutils.get_or_insert_function(build.module, kind, name)
+
+
+def prefetch(build, address, size, write):
+    """Have `size` bytes come nearer: to be read, or written, soon. An address that is
+    nobody's does no harm."""
+    numbers = [INDEX(int(write)), INDEX(2), INDEX(1)]  # 2: into the second cache; data
+    kinds = [INDEX.as_pointer(), *(number.type for number in numbers)]
+    fetch = function(build, PREFETCH, ir.VoidType(), *kinds)
+    for offset in range(0, size, CACHE_LINE):
+        place = pointer(build, build.add(address, INT(offset)), INDEX)
+        build.call(fetch, [place, *numbers])
+
+
+@intrinsic
+def fetch(typing_context, address):
+    """Have a cache line come nearer, to be read soon."""
+
+    def generate(context, build, signature, arguments):
+        prefetch(build, arguments[0], CACHE_LINE, write=False)
+        return context.get_dummy_value()
+
+    return types.void(types.int64), generate
 
 
 @intrinsic

@@ -57,6 +57,9 @@ class Arena:
     6.0
     """
 
+    # Of gradients: whether a matrix's is added to what is there; see `GPT.clear`.
+    adds = True
+
     def __init__(
         self,
         blocks: list[Block],

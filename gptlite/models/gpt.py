@@ -99,6 +99,13 @@ class GPT:
             if name.endswith("proj_weight"):
                 tensor /= math.sqrt(2 * self.config.n_layer)
 
+    def clear(self, g: Arena) -> None:
+        """Gradients of nothing, but for the matrices inside the layers, which are most
+        of them: the next `backward` overwrites those, and any after it adds."""
+        first, matrices = (block.size for block in g.blocks[:2])
+        g.flat[:first], g.flat[first + matrices :] = 0, 0
+        g.adds = False
+
     def hidden(
         self, a: Activations, ids: np.ndarray, offsets: np.ndarray | None = None,
         segments: np.ndarray | None = None, cache: KVCache | None = None,
@@ -191,6 +198,7 @@ class GPT:
             g.token_embedding, g.position_embedding, a.dresidual, batch.ids,
             positions_of(batch.ids, segments=batch.segments),
         )  # fmt: skip
+        g.adds = True
 
     def linear(
         self, w: Arena | ReadWeights, a: Activations, l: int, name: str,
@@ -204,10 +212,10 @@ class GPT:
         self, w: Arena | PackedWeights, g: Arena, a: Activations, l: int, name: str,
         dinp: np.ndarray, dout: np.ndarray, inp: np.ndarray,
     ) -> None:  # fmt: skip
-        """Overwrites dinp, adds into `g`; a frozen matrix has no gradient there."""
+        """Overwrites dinp, adds into `g` (see `clear`), where what is frozen is not."""
         dweight, dbias = matrix(g, l, name)
         weight, _ = matrix(w, l, name)
-        self.ops.linear_backward(dinp, dweight, dbias, dout, inp, weight)
+        self.ops.linear_backward(dinp, dweight, dbias, dout, inp, weight, g.adds)
 
     def _norm_forward(self, a: Activations, l: int, inp: np.ndarray) -> None:
         """The norm before layer `l`, of `inp`."""

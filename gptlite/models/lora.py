@@ -110,6 +110,10 @@ class LoRA(GPT):
             Block(low, repeat=L, shared=not for_backward),
         ]
 
+    def clear(self, g: Arena) -> None:
+        """Gradients of nothing."""
+        g.flat.fill(0)
+
     def linear(
         self, w: Arena | ReadWeights, a: Activations, l: int, name: str,
         out: np.ndarray, inp: np.ndarray, residual: np.ndarray | None = None,

@@ -82,6 +82,8 @@ class Sharded:
     is empty: it tells the dtype.
     """
 
+    adds = True  # gradients, as an arena's
+
     def __init__(
         self, units: list[Unit], opened: Callable[[int], Arena],
         closed: Callable[[int, Arena], None], *, dtype: np.dtype,

@@ -70,7 +70,7 @@ def train_step(
     A loss that is not finite changes no parameter.
     """
     grads = workspace.grads
-    grads.flat.fill(0)
+    model.clear(grads)
     sums, n_tokens = np.zeros(len(objective.names)), 0.0
     for batch in batches:
         mine = batch.part(comm.rank, comm.size)
@@ -78,6 +78,8 @@ def train_step(
             a = workspace.activations(*mine.ids.shape)
             sums += objective.run(model, grads, a, mine, weights)
             n_tokens += mine.n_tokens
+    if not grads.adds:  # no row for this worker: nothing has overwritten the last step
+        grads.flat.fill(0)
 
     shard = comm.reduce_scatter(grads.flat, optimizer.shards)
     result, grad_scale = mean_of(

@@ -87,6 +87,7 @@ ADDS = {
     "layernorm_backward": (True, True, True),
     "lora_backward": (True, True, True, False),
 }
+
 FREEZES = [name for name in ADDS if name != "lora_backward"]  # an adapter always learns
 
 
@@ -104,6 +105,17 @@ def test_backward_adds_where_its_docstring_says_so(ops: ModuleType, name: str) -
     ):
         assert change.any()
         assert_near(new, old + change if adds else change, 1e-6)
+
+
+@BACKENDS
+def test_a_gradient_overwrites_what_is_there_if_asked_to(ops: ModuleType) -> None:
+    before, others = inputs("linear_backward", np.random.default_rng(5))
+    from_zero = [np.zeros_like(x) for x in before]
+    ops.linear_backward(*from_zero, *others)
+    after = [before[0].copy(), np.full_like(before[1], np.nan), before[2].copy()]
+    ops.linear_backward(*after, *others, accumulate=False)
+    for old, new, change, adds in zip(before, after, from_zero, (0, 0, 1), strict=True):
+        assert_near(new, adds * old + change, 1e-6)
 
 
 @BACKENDS

@@ -163,6 +163,7 @@ def test_linear_equals_its_reference(
     d = [normal(rng, 2, N, C_in), normal(rng, C_in, C_out),
          normal(rng, C_out) if bias else None]  # fmt: skip
     both("linear_backward", d, [dout, inp, weight])
+    both("linear_backward", d, [dout, inp, weight], accumulate=False)
 
 
 @given(SIZES, SIZES, SIZES, st.integers(1, 20), SEEDS)

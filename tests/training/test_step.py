@@ -11,6 +11,7 @@ import pytest
 from gptlite.batch import Batch
 from gptlite.config import TrainConfig
 from gptlite.models.gpt import GPT
+from gptlite.models.lora import LoRA
 from gptlite.ops import blas, kernels
 from gptlite.parallel.pool import WorkerPool
 from gptlite.training.step import StepResult, Trainer
@@ -123,6 +124,25 @@ def test_threads_and_sequential_give_the_same_bits(
     for x, y in zip(a[:3], b[:3], strict=True):
         assert_same_bits(x, y)
     assert a[3] == b[3]
+
+
+@pytest.mark.parametrize("adapter", [False, True])
+@pytest.mark.parametrize("rows", [1, 6])  # with one, a worker has nothing to do
+def test_what_an_earlier_step_left_in_the_gradients_does_not_matter(
+    rows: int, adapter: bool
+) -> None:
+    found, batch = [], uneven_batch(rows)
+    for left in (0.0, np.nan):
+        model = GPT(TINY, rng=np.random.default_rng(0))
+        model = LoRA(model, rank=2) if adapter else model
+        with WorkerPool(2) as pool:
+            trainer = Trainer(model, CONFIG, pool)
+            for workspace in trainer.workspaces.values():
+                workspace.grads.flat.fill(left)
+            trainer.step([batch, batch])
+        found.append(model.params.flat)
+    assert_same_bits(*found)
+    assert np.isfinite(found[0]).all()
 
 
 @OPTIMIZERS

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 
 from gptlite.ops.kernels.jit import kernel
 from gptlite.ops.kernels.views import require_shape
 
+_IDS = types.Array(types.int64, 1, "C")
+_ROWS = types.Array(types.float32, 2, "C", readonly=True)
+_SHARES = types.Array(types.float64, 1, "C", readonly=True)
 
-@kernel
+
+@kernel(types.void(_IDS, _ROWS, _SHARES))
 def _first_past(ids, p, dice):
     for b in range(len(p)):
         row, total = p[b], 0.0

@@ -56,11 +56,16 @@ def linear_backward(
     dout: np.ndarray,
     inp: np.ndarray,
     weight: Weight,
+    accumulate: bool = True,
 ) -> None:
-    """Overwrites dinp; adds into dweight and dbias (`None`: frozen, skipped)."""
+    """Overwrites dinp; adds into dweight and dbias (`None`: frozen, skipped).
+
+    accumulate: `False` overwrites dweight instead, and spares whoever sums the
+    gradients of one batch only to set it to 0 and to read it.
+    """
     rows_in, rows_dout = rows(inp), rows(dout)  # (N, C_in), (N, C_out)
     if dweight is not None:
-        multiply(dweight, rows_in.T, rows_dout, True, bfloat16=rounds(weight))
+        multiply(dweight, rows_in.T, rows_dout, accumulate, bfloat16=rounds(weight))
     if dbias is not None:
         require_shape(rows_dout.shape[1:], dbias)
         _add_column_sums(dbias, rows_dout)

@@ -40,14 +40,19 @@ def linear_backward(
     dout: np.ndarray,
     inp: np.ndarray,
     weight: Weight,
+    accumulate: bool = True,
 ) -> None:
-    """Overwrites dinp; adds into dweight and dbias (`None`: frozen, skipped)."""
+    """Overwrites dinp; adds into dweight and dbias (`None`: frozen, skipped).
+
+    accumulate: `False` overwrites dweight instead, and spares whoever sums the
+    gradients of one batch only to set it to 0 and to read it.
+    """
     rows_in = inp.reshape(-1, inp.shape[-1])  # (N, C_in)
     rows_dout = dout.reshape(-1, dout.shape[-1])  # (N, C_out)
     if dweight is not None:
         # every row used the same weight: [C_in, N] @ [N, C_out]
         rows_in, rows_d = factor(rows_in, weight), factor(rows_dout, weight)
-        matmul(dweight, rows_in.T, rows_d, accumulate=True)
+        matmul(dweight, rows_in.T, rows_d, accumulate)
     if dbias is not None:
         dbias += rows_dout.sum(axis=0)
     matmul(dinp, dout, weight.T)  # [..., C_out] @ [C_out, C_in]

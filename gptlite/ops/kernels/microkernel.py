@@ -15,6 +15,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from gptlite.ops.kernels.processor import BFLOAT16_DOT, COLS, LANES, ROWS, TILE
+from gptlite.ops.kernels.rounding import PAIRS
 from gptlite.ops.kernels.vectors import (
     FLOAT,
     INDEX,
@@ -22,7 +23,6 @@ from gptlite.ops.kernels.vectors import (
     LANE,
     MASK,
     MASKED_LOAD,
-    PAIRS,
     VECTOR,
     ZERO,
     function,

@@ -14,13 +14,12 @@ from numba.extending import register_jitable
 
 from gptlite.ops.kernels.jit import OPTIONS, kernel
 from gptlite.ops.kernels.processor import BFLOAT16_DOT, COLS, LANES, ROWS
+from gptlite.ops.kernels.rounding import round_neighbours, round_pairs
 from gptlite.ops.kernels.vectors import (
     CACHE_LINE,
     bits_from_float,
     copy_vector,
     float_from_bits,
-    round_neighbours,
-    round_pairs,
     transpose_tile,
 )
 

@@ -1,7 +1,7 @@
-"""Vector registers: loaded, stored, turned and rounded, in LLVM's own language.
+"""Vector registers: loaded, stored and turned, in LLVM's own language.
 
-Numba has no type for a vector register. This file and microkernel.py hold all code
-generation of the library; docs/kernels/matmul.md walks through them.
+Numba has no type for a vector register. This file, rounding.py and microkernel.py hold
+all code generation of the library; docs/kernels/matmul.md walks through them.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from numba import carray, types
 from numba.core import cgutils
 from numba.extending import intrinsic, register_jitable
 
-from gptlite.ops.kernels.processor import BFLOAT16_DOT, LANES
+from gptlite.ops.kernels.processor import LANES
 
 FLOAT, INT, INDEX = ir.FloatType(), ir.IntType(64), ir.IntType(32)
 VECTOR = ir.VectorType(FLOAT, LANES)
@@ -21,23 +21,6 @@ LANE = ir.Constant(ir.VectorType(INT, LANES), list(range(LANES)))
 MASKED_LOAD = f"llvm.masked.load.v{LANES}f32.p0"
 PREFETCH = "llvm.prefetch.p0"
 CACHE_LINE = 64  # bytes
-ROUND = "llvm.x86.avx512bf16.cvtne2ps2bf16.512"
-
-
-class Bfloat16(ir.Type):
-    """LLVM has this type, llvmlite has no name for it."""
-
-    def _to_string(self) -> str:
-        return "bfloat"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Bfloat16)
-
-    def __hash__(self) -> int:
-        return hash(Bfloat16)
-
-
-PAIRS = ir.VectorType(Bfloat16(), 2 * LANES)  # two bfloat16 in the place of a float
 
 
 def splat(build, value):
@@ -138,44 +121,6 @@ def transpose_tile(typing_context, to, to_row, source, source_row):
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 4), generate
-
-
-def _rounded(build, low, high):
-    """The words of two vectors' bfloat16 numbers: all of `low`, then all of `high`."""
-    both = function(build, ROUND, PAIRS, VECTOR, VECTOR)
-    return build.call(both, [load(build, high, VECTOR), load(build, low, VECTOR)])
-
-
-@intrinsic
-def round_neighbours(typing_context, to, source):
-    """2·LANES floats from `source` on become LANES words. Only where BFLOAT16_DOT."""
-
-    def generate(context, build, signature, arguments):
-        to, source = arguments
-        if BFLOAT16_DOT:
-            second = build.add(source, INT(4 * LANES))
-            words = _rounded(build, source, second)
-            store(build, build.bitcast(words, VECTOR), to)
-        return context.get_dummy_value()
-
-    return types.void(types.int64, types.int64), generate
-
-
-@intrinsic
-def round_pairs(typing_context, to, low, high):
-    """Word i is made of low[i] and high[i], i < LANES. Only where BFLOAT16_DOT."""
-
-    def generate(context, build, signature, arguments):
-        to, low, high = arguments
-        if BFLOAT16_DOT:
-            words = _rounded(build, low, high)
-            turns = [i // 2 + LANES * (i % 2) for i in range(2 * LANES)]
-            order = ir.Constant(ir.VectorType(INDEX, 2 * LANES), turns)
-            words = build.shuffle_vector(words, words, order)
-            store(build, build.bitcast(words, VECTOR), to)
-        return context.get_dummy_value()
-
-    return types.void(*[types.int64] * 3), generate
 
 
 def _larger(build, a, b):

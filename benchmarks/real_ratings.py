@@ -5,8 +5,9 @@
 
 RUN is the run that all reward models begin as. One learns from pairs, one from the
 grades of the same conversations; a ruler and a bag of words say what can be had for
-less. A model reads the newest tokens of a conversation only, as many as its context
-holds. So the two are measured on whole conversations, and on what the model sees.
+less, and the model's and the words' sum whether it knows anything that they do not. A
+model reads the newest tokens of a conversation only, as many as its context holds. So
+rulers and words are measured on whole conversations, and on what the model sees.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ import numpy as np
 from gptlite import plots
 from gptlite.alignment import chitchat
 from gptlite.alignment.chitchat import Row
-from gptlite.alignment.health import Pair
+from gptlite.alignment.health import Pair, Rate
 from gptlite.alignment.learn import training_of
 from gptlite.alignment.report import share
 from gptlite.alignment.reward import graded
 from gptlite.alignment.settings import RewardConfig
 from gptlite.alignment.study import (
-    Text,
     bag_of_words,
     learning_curve,
     length_only,
     measured,
 )
-from gptlite.alignment.train_reward import train_reward
+from gptlite.alignment.train_reward import RewardModel, train_reward
+from gptlite.alignment.words import Text, learned_words
 from gptlite.config import TrainConfig
 from gptlite.output import print_result
 from gptlite.text.chat import Conversation, render
@@ -91,6 +92,14 @@ def from_grades(
     return measured(len(found.rows), learned.rate, found.held_out)
 
 
+def both(model: Rate, found: Data, text: Text) -> dict[str, Any]:
+    """The row of the sum of what a model from pairs says, and what the words do."""
+    words = learned_words(found.train, text)
+    return measured(
+        len(found.train), lambda cs: model(cs) + words.rate(cs, text), found.held_out
+    )
+
+
 def study(base: str, out: Path, n: int, steps: int, seed: int) -> dict[str, Any]:
     """All rows: by rater, and the learning curve."""
     found = data(n, seed)
@@ -109,10 +118,12 @@ def study(base: str, out: Path, n: int, steps: int, seed: int) -> dict[str, Any]
         "reward model, pairs": curve[-1],
         "reward model, grades": from_grades(base, str(out / "grades"), found, config),
     }
+    model_alone = RewardModel.load(str(out / str(numbers[-1]))).rate
     texts = {"whole": whole, f"newest {T} tokens": seen_by(tokenizer, T)}
     for what, text in texts.items():
         for name, rater in ("length", length_only), ("bag of words", bag_of_words):
             rows[f"{name}, {what}"] = rater(found.train, found.held_out, text=text)
+        rows[f"model and words, {what}"] = both(model_alone, found, text)
     return {
         "held_out_pairs": len(found.held_out),
         "conversations": len(found.rows),

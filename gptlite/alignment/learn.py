@@ -23,6 +23,7 @@ from gptlite.alignment.raters import TRUTHS, ProgrammedRater
 from gptlite.alignment.settings import RewardConfig
 from gptlite.alignment.study import learning_curve
 from gptlite.alignment.train_reward import RewardModel, train_reward
+from gptlite.alignment.words import learned_words
 from gptlite.config import TrainConfig
 from gptlite.errors import ConfigError, DataError
 from gptlite.models.gpt import GPT
@@ -103,7 +104,7 @@ def curve_of(
     numbers = [n for k in reversed(range(5)) if (n := len(train) >> k)]
     return learning_curve(
         base, Path(reward) / "curve", train, held_out, numbers,
-        training_of(config, seed), _of_answer(rater), config.dropout,
+        training_of(config, seed), _of_answer(rater), config.dropout, config.words,
     )  # fmt: skip
 
 
@@ -121,9 +122,12 @@ def learn_reward(
     x = as_examples(
         ratings, tokenizer, model.config.context_length, config.held_out, seed
     )
+    words = None
+    if config.words and x.learned.grades is None:
+        words = learned_words(as_pairs(ratings.learned))
     learned, summary = train_reward(
         base, out, x.learned, x.held_out, training_of(config, seed), x.talks,
-        config.dropout,
+        config.dropout, words,
     )  # fmt: skip
     for name, some in zip(("ratings", "held_out"), ratings, strict=True):
         store.write(Path(out) / f"{name}.jsonl", some)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from gptlite.alignment.average import move_towards
 from gptlite.alignment.batches import pieces
 from gptlite.alignment.experience import (
     Answers,
@@ -35,8 +36,6 @@ from gptlite.text.chat import Conversation
 from gptlite.text.tokenizer import Tokenizer
 from gptlite.training.schedule import warmup
 from gptlite.training.step import Trainer
-
-PIECE = 2**16  # weights that a mean takes in at a time: they stay in the cache
 
 
 class PPO:
@@ -119,13 +118,7 @@ class PPO:
     def add_to_mean(self) -> None:
         """The weights after this round. Early, the mean is of the last third or so."""
         kept = min(self.config.average, (self.rounds + 1) / (self.rounds + 4))
-        params, mean = self.policy.params.flat, self.mean
-
-        def work(rank: int, some: slice) -> None:
-            mean[some] += (1 - kept) * (params[some] - mean[some])
-
-        starts = range(0, mean.size, PIECE)
-        self.pool.map(work, [slice(start, start + PIECE) for start in starts])
+        move_towards(self.mean, self.policy.params.flat, 1 - kept, self.pool)
         self.rounds += 1
 
     @contextmanager

@@ -20,7 +20,8 @@ class RewardConfig:
     reward_steps: of its training. reward_rows: answers that are read in a step.
     reward_learning_rate: 0 is 2e-4 where labels may be wrong, else 5e-4, beside Muon's.
     reward_dropout: where labels may be wrong, the share of the tokens of a prompt and
-    its answer that are left out, others each time that they are read.
+    its answer that are left out, others each time that they are read. reward_words:
+    there, what single words are worth is added, if pairs are learned from.
     """
 
     rater: str = ""
@@ -31,6 +32,7 @@ class RewardConfig:
     reward_rows: int = 64
     reward_learning_rate: float = 0.0
     reward_dropout: float = 0.3
+    reward_words: bool = True
 
     def __post_init__(self) -> None:
         check_numbers(
@@ -57,6 +59,10 @@ class RewardConfig:
     @property
     def dropout(self) -> float:
         return self.reward_dropout if self.doubtful else 0.0
+
+    @property
+    def words(self) -> bool:
+        return self.reward_words and self.doubtful
 
 
 @dataclass(frozen=True, slots=True)

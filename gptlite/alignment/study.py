@@ -6,35 +6,21 @@ held out, and where a truth is known truth and truth_interval, as in `health`.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from gptlite.alignment.health import Pair, Rate, Truth, health
-from gptlite.alignment.objectives import pairwise
 from gptlite.alignment.reward import pairs_of
 from gptlite.alignment.train_reward import train_reward
+from gptlite.alignment.words import Text, answer, learned_words
 from gptlite.config import TrainConfig
 from gptlite.errors import DataError
-from gptlite.tasks.metrics import words
-from gptlite.text.chat import Conversation
 from gptlite.training.run import open_run
 
 Row = dict[str, Any]
-Text = Callable[[Conversation], str]
-
-LEAST = 5  # answers that a word has to occur in
-STEPS = 300  # of gradient descent
-STRENGTHS = (1.0, 1e-1, 1e-2, 1e-3, 1e-4)  # of the L2 penalty; the first if equal
-HELD_OUT_ONE_IN = 5  # of the training pairs, to choose it
-
-
-def answer(c: Conversation) -> str:
-    """What is rated, if nothing else is said."""
-    return c[-1].content
 
 
 def measured(
@@ -49,13 +35,14 @@ def measured(
 def learning_curve(
     base: str, folder: str | Path, train: Sequence[Pair], held_out: Sequence[Pair],
     numbers: Sequence[int], config: TrainConfig, truth: Truth | None = None,
-    dropout: float = 0.0,
+    dropout: float = 0.0, beside: bool = False,
 ) -> list[Row]:  # fmt: skip
     """Rows of reward models that learned from the first n pairs, for each n of numbers.
 
     base: the run that all begin as; they become the runs `folder`/n. config is the same
     for all: with few pairs, each is seen more often. Nothing is chosen by the held-out
-    pairs, unless config.patience asks for it.
+    pairs, unless config.patience asks for it. dropout, and beside, whether there are
+    single words beside the model: see `train_reward`.
     """
     if not numbers or not 1 <= min(numbers) <= max(numbers) <= len(train):
         raise DataError(
@@ -67,8 +54,9 @@ def learning_curve(
     others = pairs_of(held_out, tokenizer, T)
     for n in numbers:
         out, some = str(Path(folder) / str(n)), pairs_of(train[:n], tokenizer, T)
+        found = learned_words(train[:n]) if beside else None
         learned, summary = train_reward(
-            base, out, some, others, config, dropout=dropout
+            base, out, some, others, config, dropout=dropout, words=found
         )
         if summary.interrupted:  # its row would be of fewer steps than the others'
             raise KeyboardInterrupt
@@ -96,73 +84,6 @@ def bag_of_words(
     train: Sequence[Pair], held_out: Sequence[Pair], truth: Truth | None = None,
     text: Text = answer,
 ) -> Row:  # fmt: skip
-    """The row of a sum of weights of words, which knows no order and no prompt.
-
-    Logistic regression on the difference of the two answers' counts, with an L2
-    penalty whose strength is chosen on a part of the training pairs.
-    """
-    texts = [text(c) for pair in train for c in pair]
-    occurs = Counter(word for one in texts for word in set(words(one)))
-    known = {w: i for i, w in enumerate(w for w, n in occurs.items() if n >= LEAST)}
-    table = counted(texts, known)
-    x = table[::2] - table[1::2]
-    weights = fitted(x, strength_for(x, train))
-    return measured(
-        len(train), lambda cs: counted([text(c) for c in cs], known) @ weights,
-        held_out, truth,
-    )  # fmt: skip
-
-
-def counted(texts: Sequence[str], known: dict[str, int]) -> np.ndarray:
-    """(N, V) float32: how often each known word is in each text.
-
-    >>> counted(["No, no!", "Yes"], {"no": 0, "yes": 1}).tolist()
-    [[2.0, 0.0], [0.0, 1.0]]
-    """
-    table = np.zeros((len(texts), len(known)), np.float32)
-    for row, text in zip(table, texts, strict=True):
-        for word, n in Counter(words(text)).items():
-            if word in known:
-                row[known[word]] = n
-    return table
-
-
-def fitted(x: np.ndarray, strength: float) -> np.ndarray:
-    """(V,): the weights of words that the rows x (N, V) speak for.
-
-        mean −log σ(x·w) + ½·strength·size·|w|² is smallest, where size = mean |x|²
-
-    Measured in √size, the loss bends by at most ¼ + strength, which gives the step;
-    Nesterov's momentum makes it fast.
-    """
-    size = max(float(np.mean(np.sum(x * x, axis=1))), 1e-12)
-    x = x / np.float32(np.sqrt(size))
-    w = before = np.zeros(x.shape[1], np.float32)
-    for step in range(STEPS):
-        ahead = w + np.float32(step / (step + 3)) * (w - before)
-        margins = x @ ahead
-        _, slope, _ = pairwise(margins, np.zeros_like(margins))
-        gradient = slope @ x / len(x) + strength * ahead
-        before, w = w, ahead - gradient / np.float32(0.25 + strength)
-    return w / np.float32(np.sqrt(size))
-
-
-def strength_for(x: np.ndarray, pairs: Sequence[Pair]) -> float:
-    """Which of STRENGTHS does best on pairs that share nothing with those learned from.
-
-    x: (N, V), a row for each of the pairs.
-    """
-    own = np.arange(len(pairs)) % HELD_OUT_ONE_IN == 0
-    seen = {c for pair, out in zip(pairs, own, strict=True) if out for c in pair}
-    others = np.array([not seen & {*pair} for pair in pairs])
-    if not others.any():
-        raise DataError(
-            f"wanted pairs of different conversations, got {len(pairs)} that share "
-            "theirs; give more conversations, or fewer pairs of them"
-        )
-
-    def loss(strength: float) -> float:
-        margins = x[own] @ fitted(x[others], strength)
-        return float(pairwise(margins, np.zeros_like(margins))[0].mean())
-
-    return min(STRENGTHS, key=loss)
+    """The row of a sum of weights of words, which knows no order and no prompt."""
+    learned = learned_words(train, text)
+    return measured(len(train), lambda cs: learned.rate(cs, text), held_out, truth)

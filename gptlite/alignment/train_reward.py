@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from gptlite.alignment.average import move_towards
 from gptlite.alignment.batches import task_of
 from gptlite.alignment.experience import Answers, ends
 from gptlite.alignment.reader import Reader
 from gptlite.alignment.reward import REWARD, Judged, centred, scores_of
+from gptlite.alignment.words import WordScores
 from gptlite.config import TrainConfig
 from gptlite.errors import CheckpointError, ConfigError
 from gptlite.models.gpt import GPT
@@ -41,7 +44,8 @@ class MeanTrainer(Trainer):
         result = super().step(batches, rate)
         if self.optimizer.steps > self.first:
             self.taken += 1
-            self.mean += (self.model.params.flat - self.mean) / self.taken
+            share, weights = 1 / self.taken, self.model.params.flat
+            move_towards(self.mean, weights, share, self.pool)
         return result
 
     def take_mean(self) -> None:
@@ -52,11 +56,16 @@ class MeanTrainer(Trainer):
 
 @dataclass(frozen=True, slots=True)
 class RewardModel:
-    """A model with a head, and the tokenizer that it reads with."""
+    """A model with a head, and the tokenizer that it reads with.
+
+    spread: of the scores before they were centred. words: what is added for single
+    words of an answer, if anything is.
+    """
 
     model: GPT
     tokenizer: Tokenizer
-    spread: float = 1.0  # of the scores before they were centred
+    spread: float = 1.0
+    words: WordScores | None = None
 
     @classmethod
     def load(cls, name: str) -> RewardModel:
@@ -68,12 +77,15 @@ class RewardModel:
                 "reward` makes one"
             )
         model, tokenizer = run.load()
-        spread = float(run.described().get("spread", 1.0))
-        return cls(load_head(run.checkpoint_file, model), tokenizer, spread)
+        described = run.described()
+        spread = float(described.get("spread", 1.0))
+        words = _read_words(described.get("words"), name)
+        return cls(load_head(run.checkpoint_file, model), tokenizer, spread, words)
 
     def rate(self, conversations: Sequence[Conversation]) -> np.ndarray:
         """(R,) float64: a reward for each conversation that ends with an answer."""
-        return scores_of(self.model, self.tokenizer, conversations)
+        found = scores_of(self.model, self.tokenizer, conversations)
+        return found + self.words.rate(conversations) if self.words else found
 
     def read(self, answers: Answers) -> tuple[np.ndarray, np.ndarray]:
         """Rewards (B,), and where the next token is chosen, what the reward would be
@@ -81,13 +93,17 @@ class RewardModel:
 
         Nobody taught the model to judge unfinished answers, but its head can be read at
         every token. An answer that did not end is judged with an end as its last token.
+        Single words are added at the end alone.
         """
         ids, where = answers.ids.copy(), answers.mask.copy()
         last = np.arange(len(ids)), ends(answers.mask) - 1
         ids[last], where[last] = special_ids(self.tokenizer)[END], True
         with WorkerPool(available_cores()) as pool:
             _, found = Reader(self.model, pool).read(ids, where)
-        return found[last], found * answers.mask
+        rewards = found[last]
+        if self.words:
+            rewards = rewards + self.words.rate(answers.conversations)
+        return rewards, found * answers.mask
 
     def check_tokenizer(self, tokenizer: Tokenizer) -> None:
         """Whether a policy with this tokenizer can be rated."""
@@ -96,6 +112,20 @@ class RewardModel:
                 "wanted a reward model with the policy's tokenizer, got one with "
                 "another; train it from the same model"
             )
+
+
+def _read_words(found: Any, name: str) -> WordScores | None:
+    """What config.json says of single words."""
+    if found is None:
+        return None
+    if not isinstance(found, dict) or not all(
+        isinstance(w, (int, float)) and math.isfinite(w) for w in found.values()
+    ):
+        raise CheckpointError(
+            f"wanted a number for each word in {name}'s config.json, got "
+            f"{found!r:.60}; train it anew with `gptlite reward`"
+        )
+    return WordScores(found)
 
 
 def _thinned(task: Task, share: float, kept: list[int]) -> Task:
@@ -110,12 +140,14 @@ def _thinned(task: Task, share: float, kept: list[int]) -> Task:
 def train_reward(
     base: str, out: str, train: Judged, held_out: Judged, config: TrainConfig,
     reference: Sequence[Conversation] = (), dropout: float = 0.0,
+    words: WordScores | None = None,
 ) -> tuple[RewardModel, Summary]:  # fmt: skip
     """A reward model that begins as the run `base`, as the run `out`.
 
     reference: conversations on which rewards are to have mean 0 and spread 1. dropout:
-    the share of tokens that are left out, others each time that a row is read. Until it
-    is finished, config.json does not call it a reward model; whoever stops it by Ctrl-C
+    the share of tokens that are left out, others each time that a row is read. words:
+    learned from the same pairs, to be added to what the model says. Until it is
+    finished, config.json does not call it a reward model; whoever stops it by Ctrl-C
     leaves none.
     """
     source, run = open_run(base), Run(out)
@@ -135,11 +167,16 @@ def train_reward(
         )  # fmt: skip
         summary = loop.train()
         trainer.take_mean()
-        spread = 1.0
+        learned = RewardModel(model, tokenizer, words=words)
         if reference:
-            spread = centred(model, scores_of(model, tokenizer, reference))
+            spread = centred(model, learned.rate(reference))
+            words = words.scaled(1 / spread) if words else None
+            learned = RewardModel(model, tokenizer, spread, words)
         loop.save()
         if not summary.interrupted:
             described["reward"] = "pairs" if train.grades is None else "grades"
-            run.write_config("", model.config, config, spread=spread, **described)
-    return RewardModel(model, tokenizer, spread), summary
+            described["spread"] = learned.spread
+            if words:
+                described["words"] = words.weights
+            run.write_config("", model.config, config, **described)
+    return learned, summary

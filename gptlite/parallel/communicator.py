@@ -13,6 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 
 Result = TypeVar("Result")
+Item = TypeVar("Item")
 Shard = list[slice]  # the parts of a flat buffer that belong to one worker
 
 
@@ -53,6 +54,12 @@ class Pool(Protocol):
 
     def run(self, function: Callable[[Any], Result]) -> list[Result]:
         """`function(comm)` on each worker of this process; the results in order."""
+        ...
+
+    def map(
+        self, function: Callable[[int, Item], Result], items: Sequence[Item]
+    ) -> list[Result]:
+        """`function(rank, item)` of each item, by the workers of this process."""
         ...
 
 

@@ -10,12 +10,9 @@ import pytest
 from gptlite.alignment.health import Pair
 from gptlite.alignment.study import (
     bag_of_words,
-    counted,
-    fitted,
     learning_curve,
     length_only,
     measured,
-    strength_for,
 )
 from gptlite.config import TrainConfig
 from gptlite.errors import DataError
@@ -86,34 +83,6 @@ def test_a_ruler_learns_whether_long_or_short_is_liked(longer: float) -> None:
     assert other["accuracy"] == pytest.approx(1 - row["accuracy"])
 
 
-def test_the_weights_are_where_the_loss_is_smallest() -> None:
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(80, 6)).astype(np.float32) + np.float32(0.3)
-    strength = 0.03 * float((x * x).sum(axis=1).mean())
-    w = fitted(x, 0.03).astype(np.float64)
-
-    def loss(w: np.ndarray) -> float:
-        return float(np.logaddexp(0, -x @ w).mean() + strength / 2 * w @ w)
-
-    for i in range(6):
-        for step in (-0.01, 0.01):
-            assert loss(w + step * np.eye(6)[i]) > loss(w)
-
-
-def test_the_strength_is_not_chosen_on_what_was_learned() -> None:
-    """Weights that know conversations by heart are worth nothing elsewhere."""
-    rng = np.random.default_rng(0)
-    talks, by_heart = [said([f"t{i}"]) for i in range(60)], np.eye(60, dtype=np.float32)
-    some = rng.choice([(i, j) for i in range(60) for j in range(i)], 120, False)
-    x = np.array([by_heart[i] - by_heart[j] for i, j in some])
-    pairs = [(talks[i], talks[j]) for i, j in some]
-    assert strength_for(x, pairs) == 1.0
-    apart = [(said([f"a{i}"]), said([f"b{i}"])) for i in range(120)]
-    assert strength_for(x, apart) < 1.0  # pairs that seem to be strangers, and are not
-    with pytest.raises(DataError, match="share theirs"):
-        strength_for(x, [(talks[0], talks[i % 50 + 1]) for i in range(120)])
-
-
 def test_intervals_know_that_pairs_share_conversations() -> None:
     """Rewards that are chance are right in half of all cases: how often does an
     interval say so?"""
@@ -154,7 +123,3 @@ def test_more_ratings_are_better_where_there_is_something_to_learn(
     assert rows[1]["accuracy"] > 0.9 and "truth" not in rows[1]  # all are equal to it
     with pytest.raises(DataError, match="1 … 3 training pairs"):
         learning_curve(base, tmp_path, examples(3), examples(3), [4], TRAINING)
-
-
-def test_words_that_are_not_known_do_not_count() -> None:
-    assert counted(["a b b zebra"], {"b": 1, "a": 0}).tolist() == [[1.0, 2.0]]

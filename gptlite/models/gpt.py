@@ -212,7 +212,8 @@ class GPT:
         self, w: Arena | PackedWeights, g: Arena, a: Activations, l: int, name: str,
         dinp: np.ndarray, dout: np.ndarray, inp: np.ndarray,
     ) -> None:  # fmt: skip
-        """Overwrites dinp, adds into `g` (see `clear`), where what is frozen is not."""
+        """Overwrites dinp; adds into `g`, or is the first to write there (see `clear`).
+        A frozen matrix has no gradient."""
         dweight, dbias = matrix(g, l, name)
         weight, _ = matrix(w, l, name)
         self.ops.linear_backward(dinp, dweight, dbias, dout, inp, weight, g.adds)

@@ -27,7 +27,6 @@ from gptlite.alignment.words import learned_words
 from gptlite.config import TrainConfig
 from gptlite.errors import ConfigError, DataError
 from gptlite.models.gpt import GPT
-from gptlite.models.lora import fingerprint
 from gptlite.text.chat import Conversation
 from gptlite.text.tokenizer import Tokenizer
 from gptlite.training.run import open_run
@@ -149,11 +148,14 @@ def learn_again(
     arXiv:2204.05862, rated a policy anew each week). config.rater: who rates. Ctrl-C
     meanwhile is passed on, since whoever waits for this is to stop as well.
     """
-    before, tokenizer = read_ratings(reward), RewardModel.load(reward).tokenizer
+    before, known = read_ratings(reward), RewardModel.load(reward)
     wanted = (n, config.noise), (max(1, n // 4), 0.0)
-    new = _rated(policy, tokenizer, config.rater, wanted, out, seed)
+    new = _rated(policy, known.tokenizer, config.rater, wanted, out, seed)
     ratings = Ratings(new.learned + before.learned[:n], new.held_out + before.held_out)
-    shorter = replace(config, reward_steps=max(1, config.reward_steps // 3))
+    # half of the ratings are older ones: as doubtful as they were
+    rater = "" if known.words else config.rater
+    steps = max(1, config.reward_steps // 3)
+    shorter = replace(config, reward_steps=steps, rater=rater)
     learned, found = learn_reward(reward, out, ratings, shorter, seed, config.rater)
     if found["interrupted"]:
         raise KeyboardInterrupt
@@ -189,8 +191,9 @@ def judged_by(name: str, reward: RewardModel, rater: str) -> dict[str, Any]:
     `name` and a programmed rater; it goes on only with the same."""
     return {
         "reward_run": str(open_run(name).folder.absolute()),
-        "reward_sha256": fingerprint(reward.model), "rater": rater or None,
-    }  # fmt: skip
+        "reward_sha256": reward.fingerprint,
+        "rater": rater or None,
+    }
 
 
 def _of_answer(rater: str) -> Truth | None:

@@ -55,7 +55,7 @@ class Rating:
             value = getattr(self, name)
             if not isinstance(value, str) or not (value.strip() or name == "model"):
                 raise DataError(f"wanted a text as {name}, got {value!r:.40}")
-        if not _is_number(self.seed, int):
+        if not is_number(self.seed, int):
             raise DataError(f"wanted a whole number as seed, got {self.seed!r:.40}")
         if not all(isinstance(a, str) for a in self.answers):
             raise DataError(f"wanted texts as answers, got {self.answers!r:.60}")
@@ -65,7 +65,7 @@ class Rating:
     def _check_verdict(self) -> None:
         n = len(self.answers)
         if self.choice is None:
-            if n != 1 or not _is_number(self.grade, (int, float)):
+            if n != 1 or not is_number(self.grade, (int, float)):
                 raise DataError(
                     f"wanted a choice, or one answer with a finite grade; got {n} "
                     f"answers, no choice, and the grade {self.grade!r:.20}"
@@ -76,14 +76,14 @@ class Rating:
                 f"wanted a choice of at least 2 answers, without a grade; got {n} "
                 f"and the grade {self.grade!r:.20}"
             )
-        known = _is_number(self.choice, int) and self.choice in range(n)
+        known = is_number(self.choice, int) and self.choice in range(n)
         if not known and self.choice != TIE:
             raise DataError(
                 f'wanted a choice of 0 … {n - 1} or "tie", got {self.choice!r:.20}'
             )
 
 
-def _is_number(value: Any, kind: Any) -> bool:
+def is_number(value: Any, kind: Any) -> bool:
     if not isinstance(value, kind) or isinstance(value, bool):
         return False
     with contextlib.suppress(OverflowError):  # a whole number larger than any float

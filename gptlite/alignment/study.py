@@ -35,14 +35,14 @@ def measured(
 def learning_curve(
     base: str, folder: str | Path, train: Sequence[Pair], held_out: Sequence[Pair],
     numbers: Sequence[int], config: TrainConfig, truth: Truth | None = None,
-    dropout: float = 0.0, beside: bool = False,
+    dropout: float = 0.0, words: bool = False,
 ) -> list[Row]:  # fmt: skip
     """Rows of reward models that learned from the first n pairs, for each n of numbers.
 
     base: the run that all begin as; they become the runs `folder`/n. config is the same
     for all: with few pairs, each is seen more often. Nothing is chosen by the held-out
-    pairs, unless config.patience asks for it. dropout, and beside, whether there are
-    single words beside the model: see `train_reward`.
+    pairs, unless config.patience asks for it. dropout, words: what is left out and
+    added, as in `train_reward`.
     """
     if not numbers or not 1 <= min(numbers) <= max(numbers) <= len(train):
         raise DataError(
@@ -54,10 +54,10 @@ def learning_curve(
     others = pairs_of(held_out, tokenizer, T)
     for n in numbers:
         out, some = str(Path(folder) / str(n)), pairs_of(train[:n], tokenizer, T)
-        found = learned_words(train[:n]) if beside else None
         learned, summary = train_reward(
-            base, out, some, others, config, dropout=dropout, words=found
-        )
+            base, out, some, others, config, dropout=dropout,
+            words=learned_words(train[:n]) if words else None,
+        )  # fmt: skip
         if summary.interrupted:  # its row would be of fewer steps than the others'
             raise KeyboardInterrupt
         rows.append(measured(n, learned.rate, held_out, truth))
@@ -84,6 +84,9 @@ def bag_of_words(
     train: Sequence[Pair], held_out: Sequence[Pair], truth: Truth | None = None,
     text: Text = answer,
 ) -> Row:  # fmt: skip
-    """The row of a sum of weights of words, which knows no order and no prompt."""
-    learned = learned_words(train, text)
+    """The row of a sum of weights of words, which knows no order and no prompt.
+
+    Each counts as often as it occurs, and so this baseline knows the length too.
+    """
+    learned = learned_words(train, text, once=False)
     return measured(len(train), lambda cs: learned.rate(cs, text), held_out, truth)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +13,7 @@ import numpy as np
 from gptlite.alignment.average import move_towards
 from gptlite.alignment.batches import task_of
 from gptlite.alignment.experience import Answers, ends
+from gptlite.alignment.ratings import is_number
 from gptlite.alignment.reader import Reader
 from gptlite.alignment.reward import REWARD, Judged, centred, scores_of
 from gptlite.alignment.words import WordScores
@@ -82,6 +84,15 @@ class RewardModel:
         words = _read_words(described.get("words"), name)
         return cls(load_head(run.checkpoint_file, model), tokenizer, spread, words)
 
+    @property
+    def fingerprint(self) -> str:
+        """By which a policy knows its judge again: of the weights, and of the words."""
+        weights = fingerprint(self.model)
+        if self.words is None:
+            return weights
+        words = json.dumps(self.words.weights, sort_keys=True)
+        return hashlib.sha256(f"{weights} {words}".encode()).hexdigest()
+
     def rate(self, conversations: Sequence[Conversation]) -> np.ndarray:
         """(R,) float64: a reward for each conversation that ends with an answer."""
         found = scores_of(self.model, self.tokenizer, conversations)
@@ -93,7 +104,7 @@ class RewardModel:
 
         Nobody taught the model to judge unfinished answers, but its head can be read at
         every token. An answer that did not end is judged with an end as its last token.
-        Single words are added at the end alone.
+        Single words, all that were said, are added at the end alone.
         """
         ids, where = answers.ids.copy(), answers.mask.copy()
         last = np.arange(len(ids)), ends(answers.mask) - 1
@@ -119,7 +130,7 @@ def _read_words(found: Any, name: str) -> WordScores | None:
     if found is None:
         return None
     if not isinstance(found, dict) or not all(
-        isinstance(w, (int, float)) and math.isfinite(w) for w in found.values()
+        is_number(worth, (int, float)) for worth in found.values()
     ):
         raise CheckpointError(
             f"wanted a number for each word in {name}'s config.json, got "

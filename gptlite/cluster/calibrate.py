@@ -94,7 +94,7 @@ def _product(new: Callable[..., np.ndarray], C: int) -> Probe:
         for weight, _, x, out in layers:
             kernels.linear_forward(out, x, weight, None)
         for weight, dweight, x, out in layers:
-            kernels.linear_backward(x, dweight, None, out, x, weight)
+            kernels.linear_backward(x, dweight, None, out, x, weight, accumulate=False)
 
     return work, 6 * ROWS * 12 * C * C
 
@@ -152,9 +152,9 @@ def counts(config: GPTConfig, batch_size: int, workers: int) -> dict[str, float]
         "norm": (2 * L + 1) * tokens * C,
         "gelu": L * tokens * 4 * C,
         # residuals, embeddings and their gradients; softmax of the logits; gradients
-        # set to 0; packing; others' gradients
-        "stream": tokens * (4 * L * C + 4 * C + 2 * V) + params + 2 * params / workers
-        + sent,
+        # set to 0, but for those of the layers' matrices; packing; others' gradients
+        "stream": tokens * (4 * L * C + 4 * C + 2 * V) + params - 12 * L * C * C
+        + 2 * params / workers + sent,
         "update": params / workers,
         # of an operation: what Python takes, its checks included, whatever the size:
         # 4 products, 2 norms, attention, GELU of a layer, forward and backward; packing

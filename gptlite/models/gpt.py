@@ -162,8 +162,9 @@ class GPT:
         self, g: Arena, a: Activations, batch: Rows,
         weights: PackedWeights | None = None, where: np.ndarray | None = None,
     ) -> None:  # fmt: skip
-        """Add into the gradients `g`; `a.dnorm` begins with the gradient of what
-        `hidden` returned, with the same `where`."""
+        """Add into the gradients `g`, the first time after `clear` overwriting what it
+        left; `a.dnorm` begins with the gradient of what `hidden` returned, with the
+        same `where`."""
         ops, n_head, whole = self.ops, self.config.n_head, a
         w = weights or self.base.params
         if where is not None:

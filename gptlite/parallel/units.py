@@ -82,7 +82,7 @@ class Sharded:
     is empty: it tells the dtype.
     """
 
-    adds = True  # gradients, as an arena's
+    adds = True  # as `Arena.adds`: here gradients are always set to 0 at first
 
     def __init__(
         self, units: list[Unit], opened: Callable[[int], Arena],

@@ -27,6 +27,7 @@ class Objective:
     names: of the sums that `run` returns; the first is the loss. run: (model, gradients
     to add into, room for activations, batch, packed weights) → sums over what counts in
     the batch, which has `ids` (B, T), `n_tokens` (what counts), `part` and a length.
+    Those of the layers' matrices come from `model.backward` alone (see `GPT.clear`).
     measure: the same without gradients, the loss alone.
     """
 
@@ -80,6 +81,7 @@ def train_step(
             n_tokens += mine.n_tokens
     if not grads.adds:  # no row for this worker: nothing has overwritten the last step
         grads.flat.fill(0)
+        grads.adds = True
 
     shard = comm.reduce_scatter(grads.flat, optimizer.shards)
     result, grad_scale = mean_of(

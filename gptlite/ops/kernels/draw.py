@@ -39,5 +39,6 @@ def first_past(p: np.ndarray, dice: np.ndarray) -> np.ndarray:
     """
     ids = np.empty(len(p), np.int64)
     require_shape(p.shape[:1], dice)
-    _first_past(ids, np.ascontiguousarray(p, np.float32), dice)
+    shares = np.ascontiguousarray(dice, np.float64)
+    _first_past(ids, np.ascontiguousarray(p, np.float32), shares)
     return ids

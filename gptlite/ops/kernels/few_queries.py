@@ -86,12 +86,12 @@ def forward(out, lse, q, k, v, offsets, prefix, q_segments, k_segments, scores):
     for b in range(B):
         for h in range(H):
             kv = h // (H // Hkv)
-            # while this head's are used, the next head's come from memory
-            b1, h1 = (b, h + 1) if h + 1 < H else (b + 1, 0)
-            if b1 < B:
+            # while these keys and values are used, the next ones come from memory
+            b1, kv1 = (b, kv + 1) if kv + 1 < Hkv else (b + 1, 0)
+            if b1 < B and h % (H // Hkv) == 0:
                 n = max(seen_by(offsets[b1] + Tq - 1, prefix[b1], Tk), 0)
-                _fetch_rows(k[b1, :, h1 // (H // Hkv)], n)
-                _fetch_rows(v[b1, :, h1 // (H // Hkv)], n)
+                _fetch_rows(k[b1, :, kv1], n)
+                _fetch_rows(v[b1, :, kv1], n)
             for t in range(Tq):
                 seen = max(seen_by(offsets[b] + t, prefix[b], Tk), 0)
                 row, result = scores[:seen], side_by_side(out[b, t, h])

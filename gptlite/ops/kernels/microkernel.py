@@ -52,7 +52,8 @@ def _dot_pairs(build, a, b, total):
 def _sum_over_k(build, combine: Callable, vectors: int, a_rows, a_step, b, depth):
     """The loop: ROWS × vectors sums over k, returned as values in registers.
 
-    Panels follow one another: while this one is used, the next is fetched.
+    While a panel is used what follows is fetched: the next panel, or the rest of this
+    one where only its first rows count.
     """
     next_panel = build.add(b, build.mul(depth, INT(4 * COLS)))
     before = build.basic_block

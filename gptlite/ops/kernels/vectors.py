@@ -55,10 +55,10 @@ def prefetch(build, address, size, write):
     nobody's does no harm."""
     numbers = [INDEX(int(write)), INDEX(2), INDEX(1)]  # 2: into the second cache; data
     kinds = [INDEX.as_pointer(), *(number.type for number in numbers)]
-    fetch = function(build, PREFETCH, ir.VoidType(), *kinds)
+    asks = function(build, PREFETCH, ir.VoidType(), *kinds)
     for offset in range(0, size, CACHE_LINE):
         place = pointer(build, build.add(address, INT(offset)), INDEX)
-        build.call(fetch, [place, *numbers])
+        build.call(asks, [place, *numbers])
 
 
 @intrinsic

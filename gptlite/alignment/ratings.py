@@ -84,6 +84,7 @@ class Rating:
 
 
 def is_number(value: Any, kind: Any) -> bool:
+    """Whether a value from a file is a finite number of this kind; `true` is none."""
     if not isinstance(value, kind) or isinstance(value, bool):
         return False
     with contextlib.suppress(OverflowError):  # a whole number larger than any float

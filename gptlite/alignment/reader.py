@@ -44,29 +44,31 @@ class Reader:
     def read(self, ids: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(log-probabilities, values), each (B, T) float64, 0 where mask is false."""
         B, T = ids.shape
-        targets, weights = targets_of(ids), self.packed()
+        targets = targets_of(ids)
         logp, values = np.zeros((2, B, T))
 
         def work(rank: int, some: np.ndarray) -> None:
             here = some, slice(ends(mask[some]).max(initial=2) - 1)
             logp[here], values[here] = self._read(
-                rank, weights, ids[here], mask[here], targets[here]
+                rank, ids[here], mask[here], targets[here]
             )
 
+        self.packed()
         self.pool.map(work, alike(ends(mask), AT_A_TIME))
         return logp, values
 
     def _read(
-        self, rank: int, weights: PackedWeights, ids: np.ndarray, mask: np.ndarray,
-        targets: np.ndarray,
-    ) -> np.ndarray:  # fmt: skip
+        self, rank: int, ids: np.ndarray, mask: np.ndarray, targets: np.ndarray
+    ) -> np.ndarray:
         """(2, B, T): the same of a few rows, by worker `rank`."""
         B, T = ids.shape
         a = self.workspaces[rank].activations(B, T, for_backward=False)
-        hidden = self.model.hidden(a, ids, weights=weights, where=np.flatnonzero(mask))
+        hidden = self.model.hidden(
+            a, ids, weights=self.weights, where=np.flatnonzero(mask)
+        )
         found, entropy = np.empty((2, len(hidden)), hidden.dtype)
         self.model.ops.linear_log_probability_forward(
-            found, entropy, self.logits[rank], hidden, weights.token_embedding.T,
+            found, entropy, self.logits[rank], hidden, self.weights.token_embedding.T,
             targets[mask],
         )  # fmt: skip
         out = np.zeros((2, *ids.shape))

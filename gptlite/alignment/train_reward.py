@@ -96,7 +96,12 @@ class RewardModel:
     def rate(self, conversations: Sequence[Conversation]) -> np.ndarray:
         """(R,) float64: a reward for each conversation that ends with an answer."""
         found = scores_of(self.model, self.tokenizer, conversations)
-        return found + self.words.rate(conversations) if self.words else found
+        return self._and_words(found, conversations)
+
+    def _and_words(
+        self, scores: np.ndarray, talks: Sequence[Conversation]
+    ) -> np.ndarray:
+        return scores + self.words.rate(talks) if self.words else scores
 
     def read(self, answers: Answers) -> tuple[np.ndarray, np.ndarray]:
         """Rewards (B,), and where the next token is chosen, what the reward would be
@@ -111,9 +116,7 @@ class RewardModel:
         ids[last], where[last] = special_ids(self.tokenizer)[END], True
         with WorkerPool(available_cores()) as pool:
             _, found = Reader(self.model, pool).read(ids, where)
-        rewards = found[last]
-        if self.words:
-            rewards = rewards + self.words.rate(answers.conversations)
+        rewards = self._and_words(found[last], answers.conversations)
         return rewards, found * answers.mask
 
     def check_tokenizer(self, tokenizer: Tokenizer) -> None:
